@@ -1,0 +1,30 @@
+"Everything that pip needs to know stands in settings.ini; this file only passes it on."
+from configparser import ConfigParser
+from pathlib import Path
+from setuptools import find_packages, setup
+
+config = ConfigParser(delimiters=['='])
+config.read(Path(__file__).parent/'settings.ini', encoding='utf-8')
+cfg = config['DEFAULT']
+oldest = int(cfg['min_python'].split('.')[1])
+
+setup(
+    name=cfg['lib_name'],
+    version=cfg['version'],
+    description=cfg['description'],
+    long_description=(Path(__file__).parent/'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    keywords=cfg['keywords'].split(),
+    author=cfg['author'],
+    author_email=cfg['author_email'],
+    url=cfg['git_url'],
+    license='Apache-2.0',
+    classifiers=['Development Status :: 3 - Alpha', 'Framework :: Jupyter',
+                 f"Intended Audience :: {cfg['audience']}", f"Natural Language :: {cfg['language']}",
+                 *(f'Programming Language :: Python :: 3.{minor}' for minor in range(oldest, 14))],
+    packages=find_packages(include=['artgan', 'artgan.*']),
+    python_requires=f">={cfg['min_python']}",
+    install_requires=cfg['requirements'].split(),
+    extras_require={'dev': cfg['dev_requirements'].split()},
+    entry_points={'console_scripts': cfg['console_scripts'].split()},
+)
