@@ -334,7 +334,7 @@ def _check_device(device, amp):
         raise InputError(f'amp needs bfloat16, which {torch.cuda.get_device_name(device)} only emulates, slowly; leave amp out')
     return device
 
-# %% ../nbs/04_train.ipynb #795a5414
+# %% ../nbs/04_train.ipynb #e971f017
 def _differences(old, new):
     "What two configurations disagree on, as text"
     return [f'{k}: {old.get(k)!r} there, {new.get(k)!r} now' for k in sorted({*old, *new})
@@ -346,12 +346,12 @@ def _open_folder(path, config, fresh):
     if fresh and path.exists(): print(f'moved the old run to {move_aside(path)}')
     if not file.exists():
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError(f'{path} exists and is not a run folder; pass another `out`')
+            raise InputError(f'{path} exists and is not a run folder; pass another `out` (on the command line --out)')
         return dict(format=1, config=config, sessions=[])
     about = json.loads(file.read_text(encoding='utf-8'))
     differences = _differences(about['config'], config)
     if differences: raise InputError(f"{path} holds a run with another configuration ({'; '.join(differences)}). Call with the same values to continue it, "
-                                     'pass another `out`, or pass fresh=True to move it aside and start anew.')
+                                     'pass another `out`, or fresh=True to move it aside and start anew (on the command line --out, --fresh).')
     return {**about, 'config': config}
 
 def _session(device):
