@@ -178,26 +178,27 @@ def _picture_size(
         with Image.open(path) as picture: return picture.size
     except OSError as e: raise InputError(f'{path} is not a picture that can be read ({e}): remove it') from e
 
-# %% ../nbs/06_results.ipynb #ae441b81
+# %% ../nbs/06_results.ipynb #9dfa7c8c
 def _write_frames(
     path:Path, # file to write; its suffix is a key of CODECS
     grids, # paths of the grids, all of one size
     fps:float, # frames per second
-    size:tuple, # (width, height) in pixels
+    size:tuple, # (width, height) of the video in pixels
 ):
     "Write pictures as the frames of a video"
     writer = _open_writer(path, fps, size)
     try:
         for grid in progress(grids, desc='video', unit=' frames'):
-            with Image.open(grid) as image: frame = np.asarray(image.convert('RGB'))
+            with Image.open(grid) as image: frame = np.asarray(image.convert('RGB').resize(size))
             writer.write(np.ascontiguousarray(frame[..., ::-1]))  # OpenCV wants BGR
     finally: writer.release()
 
-# %% ../nbs/06_results.ipynb #1fc8387a
+# %% ../nbs/06_results.ipynb #dbcc510b
 def make_video(
     run, # folder of a run, or an object with `.path`
     path=None, # file to write, .webm, .mp4 or .avi; default: training.webm in the run folder
     fps:float=5, # frames, which are epochs, per second
+    width:int=None, # of the video in pixels, an even number; default: that of the grids
 )->Path: # the file
     "All sample grids of a run as a video"
     grids = [grid for _, grid in sample_grids(run)]
@@ -208,9 +209,11 @@ def make_video(
     sizes = [_picture_size(grid) for grid in grids]
     for grid, size in zip(grids, sizes):
         if size != sizes[0]: raise InputError(f'{grid} is {size}, not {sizes[0]} like the first grid: remove it')
+    if width is not None and (width < 16 or width % 2): raise InputError(f'width={width}: give an even number of pixels, at least 16')
+    size = sizes[0] if width is None else (width, round(sizes[0][1]*width/sizes[0][0]/2)*2)
     with written_whole(path) as part:
-        _write_frames(part, grids, fps, sizes[0])
-        _check_video(part, len(grids), sizes[0])
+        _write_frames(part, grids, fps, size)
+        _check_video(part, len(grids), size)
     return path
 
 # %% ../nbs/06_results.ipynb #74b5368a
