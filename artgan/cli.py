@@ -131,3 +131,7 @@ def main(
         return 2 if isinstance(e, InputError) else 1
     except KeyboardInterrupt: return 130
     return 0
+
+# %% ../nbs/08_cli.ipynb #e9324f81
+#| eval: false
+if __name__ == '__main__': sys.exit(main())  # for `python -m artgan.cli`

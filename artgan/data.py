@@ -381,7 +381,7 @@ def denorm(
     "Undo the normalisation, for showing"
     return images*stats[1][0] + stats[0][0]
 
-# %% ../nbs/00_data.ipynb #2816da3a
+# %% ../nbs/00_data.ipynb #027b631c
 def show_images(
     images, # float [N, channels, height, width] in [-1, 1], or uint8 [N, height, width, channels]
     nmax:int=64, # the most to show
@@ -397,12 +397,13 @@ def show_images(
     ax.axis('off')
 
 def show_batch(
-    batches, # any iterable of batches: tensors, or tuples that begin with one
+    batches, # a loader or any iterable of batches, or one batch: pictures, or a tuple that begins with them
     nmax:int=64, # the most to show
 ):
-    "Show the first batch of a loader"
-    batch = next(iter(batches))
-    show_images(batch[0] if isinstance(batch, (list, tuple)) else batch, nmax)
+    "Show a batch, or the first of a loader"
+    batch = batches
+    while not torch.is_tensor(batch) and not isinstance(batch, np.ndarray): batch = next(iter(batch))
+    show_images(batch, nmax)
 
 # %% ../nbs/00a_demo_art.ipynb #97d16c62
 import numpy as np

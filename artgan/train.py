@@ -82,7 +82,7 @@ def adam(
     "The article's optimiser for one network"
     return torch.optim.Adam(net.parameters(), lr=lr, betas=betas, fused=next(net.parameters()).device.type in ('cpu', 'cuda'))
 
-# %% ../nbs/04_train.ipynb #c7230d7e
+# %% ../nbs/04_train.ipynb #8f90dae9
 class TrainState:
     "Networks, optimisers, random state and progress of a run"
     def __init__(self,
@@ -98,13 +98,14 @@ class TrainState:
         self.latents = torch.Generator().manual_seed(config['seed'])
         self.fixed = self.draw(64)
         self.step = self.epoch = self.images = 0  # done so far; `images` counts the real ones
+        self.epoch_steps = 0  # of them, in the epoch that is under way
         self.seconds = 0.
 
     def draw(self, n): # latents [n, latent_size, 1, 1] on the device
         z = torch.randn(n, self.latent_size, 1, 1, generator=self.latents)
         return (z.pin_memory() if self.device.type == 'cuda' else z).to(self.device, non_blocking=True)
 
-    _parts, _numbers = ('G', 'D', 'opt_g', 'opt_d'), ('step', 'epoch', 'images', 'seconds')
+    _parts, _numbers = ('G', 'D', 'opt_g', 'opt_d'), ('step', 'epoch', 'images', 'epoch_steps', 'seconds')
 
     def state_dict(self):
         return {**{k: getattr(self, k).state_dict() for k in self._parts}, **{k: getattr(self, k) for k in self._numbers},
@@ -334,7 +335,7 @@ def _check_device(device, amp):
         raise InputError(f'amp needs bfloat16, which {torch.cuda.get_device_name(device)} only emulates, slowly; leave amp out')
     return device
 
-# %% ../nbs/04_train.ipynb #e971f017
+# %% ../nbs/04_train.ipynb #42f51a87
 def _differences(old, new):
     "What two configurations disagree on, as text"
     return [f'{k}: {old.get(k)!r} there, {new.get(k)!r} now' for k in sorted({*old, *new})
@@ -348,7 +349,9 @@ def _open_folder(path, config, fresh):
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise InputError(f'{path} exists and is not a run folder; pass another `out` (on the command line --out)')
         return dict(format=1, config=config, sessions=[])
-    about = json.loads(file.read_text(encoding='utf-8'))
+    try: about = json.loads(file.read_text(encoding='utf-8'))
+    except ValueError as e: raise InputError(f'{file} is damaged ({e}). Nothing was changed. fresh=True moves this folder aside and starts again.') from e
+    if about['format'] > 1: raise InputError(f"{path} was made by a newer version of artgan ({about['sessions'][-1]['artgan']}); this is {artgan.__version__}. Install that one to continue it.")
     differences = _differences(about['config'], config)
     if differences: raise InputError(f"{path} holds a run with another configuration ({'; '.join(differences)}). Call with the same values to continue it, "
                                      'pass another `out`, or fresh=True to move it aside and start anew (on the command line --out, --fresh).')
@@ -385,20 +388,20 @@ class Run:
 def _as_columns(rows):
     return {c: np.array(v, np.int64 if i < 3 else np.float64) for i, (c, v) in enumerate(zip(columns, zip(*rows) if rows else [()]*len(columns)))}
 
-# %% ../nbs/04_train.ipynb #f6f4640c
-def _train(state, batches, history, path, epochs, start_idx, step, stop, bar):
-    "Train until `epochs` are done or `stop` is set; what is on disk afterwards is what is in memory"
-    begun, shown, whole = time.perf_counter() - state.seconds, 0., True
+# %% ../nbs/04_train.ipynb #55f40912
+def _loop(state, batches, history, path, config, step, stop, bar):
+    "Train until the epochs are done or `stop` is set; what is on disk afterwards is what is in memory"
+    begun, shown, whole = time.perf_counter() - state.seconds, state.seconds, True
     def save():
         history.save()
         save_checkpoint(state, path, batches.state_dict())
     try:
-        while state.epoch < epochs and not stop.is_set():
+        while state.epoch < config['epochs'] and not stop.is_set():
             for batch in batches:
                 real = _images(batch).to(state.device, non_blocking=True, memory_format=torch.channels_last)
                 whole = False
                 scores = step(real)
-                state.step, state.images = state.step + 1, state.images + len(real)
+                state.step, state.epoch_steps, state.images = state.step + 1, state.epoch_steps + 1, state.images + len(real)
                 state.seconds = time.perf_counter() - begun
                 history.add(state.step, state.epoch + 1, state.images, scores, state.seconds)
                 whole = True
@@ -406,26 +409,27 @@ def _train(state, batches, history, path, epochs, start_idx, step, stop, bar):
                     shown = state.seconds
                     _show(bar, history, state)
                 if stop.is_set(): break
-            else: _end_epoch(state, history, path, epochs, start_idx, bar, save)
+            else: _end_epoch(state, history, path, config, bar, save)
         if stop.is_set(): save()
-    except BaseException:  # an error in the data, say: between two steps everything is in order, so it is kept
+    except Exception:  # in the data, say, or a full disk: between two steps everything is in order, so it is kept
         if whole and state.step: save()
         raise
 
-# %% ../nbs/04_train.ipynb #3b51637b
-def _end_epoch(state, history, path, epochs, start_idx, bar, save):
+# %% ../nbs/04_train.ipynb #836627a1
+def _end_epoch(state, history, path, config, bar, save):
     "What follows the last step of an epoch"
-    state.epoch += 1
-    _grid_if_due(state, path, start_idx)
+    state.epoch, state.epoch_steps = state.epoch + 1, 0
+    _grid_if_due(state, path, config)
     save()
-    bar.total = round(state.images/state.epoch*epochs)
+    bar.total = round(state.images/state.epoch*config['epochs'])
     _show(bar, history, state)
     loss_g, loss_d, real_score, fake_score = history.rows[-1][3:7]
-    if not bar.disable: bar.write(f'Epoch [{state.epoch}/{epochs}], loss_g: {loss_g:.4f}, loss_d: {loss_d:.4f}, real_score: {real_score:.4f}, fake_score: {fake_score:.4f}')
+    if not bar.disable: bar.write(f"Epoch [{state.epoch}/{config['epochs']}], loss_g: {loss_g:.4f}, loss_d: {loss_d:.4f}, real_score: {real_score:.4f}, fake_score: {fake_score:.4f}")
 
-def _grid_if_due(state, path, start_idx):
-    number = state.epoch + start_idx - 1
-    if not (path/'generated'/f'generated-images-{number:04d}.png').exists(): save_samples(state, path, number)
+def _grid_if_due(state, path, config):
+    "The grid of this moment, if the run stands between two epochs and it is not there"
+    number = state.epoch + config['start_idx'] - 1
+    if not state.epoch_steps and not (path/'generated'/f'generated-images-{number:04d}.png').exists(): save_samples(state, path, number)
 
 def _show(bar, history, state):
     "Bring the progress bar up to date"
@@ -445,7 +449,7 @@ def _torch_settings(device, tf32):
         try: yield
         finally: torch.set_float32_matmul_precision(precision)
 
-# %% ../nbs/04_train.ipynb #62067976
+# %% ../nbs/04_train.ipynb #e5fad963
 def fit(
     data, # a folder, a zip file, a list of files, a uint8 array [N, size, size, 3], or batches such as a `DataLoader`
     epochs:int=300, # passes over the data
@@ -478,14 +482,17 @@ def fit(
         path = Path(out) if out else Path('runs')/about['data']['name']
         folder = _open_folder(path, config, fresh)
         state, history = _restore(path, config, batches, device)
-        if state.epoch < epochs:
+        done = state.epoch >= epochs
+        if not done:
             folder['sessions'].append(_session(device))
             with written_whole(path/'config.json') as tmp: tmp.write_text(json.dumps(folder, indent=2), encoding='utf-8')
-            _run(state, batches, history, path, config, show)
         elif show: print(f'{path} has its {state.epoch} epochs already; pass more epochs to go on')
+        _grid_if_due(state, path, config)
+        if not done: _train(state, batches, history, path, config, show)
+        save_weights(state, path, config)  # also of a run that was killed between its last checkpoint and this line
         return Run(path, state.G.eval(), state.D.eval(), _as_columns(history.rows), state.epoch)
 
-# %% ../nbs/04_train.ipynb #1cc62547
+# %% ../nbs/04_train.ipynb #9381846b
 def _restore(path, config, batches, device):
     "A new run, or the one at `path` where its last checkpoint left it"
     state, history, found = TrainState(config, device), History(path/'history.csv'), load_checkpoint(path)
@@ -495,16 +502,13 @@ def _restore(path, config, batches, device):
         rows = _rows(read_history(path), state.step)
         if len(rows) < state.step: warnings.warn(f'{path}/history.csv has {len(rows)} of the {state.step} steps done; going on without the others')
         history = History(path/'history.csv', rows)
-        if not found['data']['given'] and (path/'generated').exists(): _grid_if_due(state, path, config['start_idx'])
     return state, history
 
-def _run(state, batches, history, path, config, show):
+def _train(state, batches, history, path, config, show):
     "Train with everything around the loop: what it compiles, shows and leaves"
     nets = [torch.compile(net) if config['compile'] else net for net in (state.G, state.D)]
     def step(real): return train_step(*nets, state.opt_g, state.opt_d, real, state.draw(state.batch_size), state.draw(state.batch_size), config['amp'])
     n = config['data'].get('pictures') or (config['data']['batches'] or 0)*state.batch_size
-    if not state.step: _grid_if_due(state, path, config['start_idx'])
     with stop_on_interrupt() as stop, progress(total=n*config['epochs'] or None, initial=state.images, unit='img', unit_scale=True, delay=0, disable=not show) as bar:
-        _train(state, batches, history, path, config['epochs'], config['start_idx'], step, stop, bar)
-    save_weights(state, path, config)
+        _loop(state, batches, history, path, config, step, stop, bar)
     if stop.is_set() and show: print(f'stopped in epoch {state.epoch + 1}, after step {state.step}; the same call goes on from here')

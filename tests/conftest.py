@@ -1,0 +1,48 @@
+import os
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+
+matplotlib.use('Agg')
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent/'.ci'))  # for sync.py
+
+from artgan.data import demo_art
+from artgan.train import load_checkpoint, read_history
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    "No test touches the user's cache of decoded pictures, or the folder it is started in"
+    monkeypatch.setenv('ARTGAN_CACHE', str(tmp_path/'cache'))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope='session')
+def art():
+    "Twenty pictures: with batches of 8, an epoch is three steps, the last one short"
+    return demo_art(20, size=32)[0]
+
+
+@pytest.fixture
+def tiny():
+    "The smallest networks, on the CPU, saying nothing"
+    return dict(batch_size=8, latent_size=8, width=4, device='cpu', show=False)
+
+
+def equal(a, b):
+    "Whether two nested structures of tensors and plain values are the same to the bit; seconds do not count"
+    if isinstance(a, dict): return a.keys() == b.keys() and all(equal(a[k], b[k]) for k in a if k != 'seconds')
+    if isinstance(a, (list, tuple)): return len(a) == len(b) and all(map(equal, a, b))
+    return torch.equal(a, b) if torch.is_tensor(a) else np.array_equal(a, b)
+
+
+def left_by(path):
+    "Everything that a run leaves and that must not depend on interruptions"
+    path = Path(path)
+    return dict(checkpoint=load_checkpoint(path), history=read_history(path), weights={n: torch.load(path/n, weights_only=True) for n in ('G.pth', 'D.pth')},
+                grids={p.name: p.read_bytes() for p in (path/'generated').iterdir()}, file=(path/'G.safetensors').read_bytes(),
+                checkpoints=sorted(p.name for p in (path/'checkpoints').iterdir()))

@@ -1,0 +1,182 @@
+"Stopped anywhere, in any way, and called again: the run ends as if nothing had happened, to the bit."
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+
+import artgan.train
+from artgan.data import Batches, InputError
+from artgan.train import checkpoints, fit, load_checkpoint
+from conftest import equal, left_by
+
+EPOCHS, STEPS = 3, 9  # of the straight run: three steps an epoch
+
+
+@pytest.fixture(scope='module')
+def straight(art, tmp_path_factory):
+    path = tmp_path_factory.mktemp('straight')/'run'
+    run = fit(art, EPOCHS, out=path, batch_size=8, latent_size=8, width=4, device='cpu', show=False)
+    assert len(run.losses_g) == STEPS
+    return left_by(path)
+
+
+@contextlib.contextmanager
+def before_call(name, number, action):
+    "Do `action` at the start of the `number`-th call of artgan.train.`name`"
+    real, calls = getattr(artgan.train, name), 0
+    def called(*args, **kwargs):
+        nonlocal calls
+        calls += 1
+        if calls == number: action()
+        return real(*args, **kwargs)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(artgan.train, name, called)
+        yield
+    assert calls >= number, f'{name} was called {calls} times only'
+
+
+def ctrl_c(times=1):
+    def press():
+        for _ in range(times): os.kill(os.getpid(), signal.SIGINT)
+    return press
+
+
+@pytest.mark.parametrize('step', range(1, STEPS + 1))
+def test_ctrl_c_between_the_two_turns_of_a_step(step, straight, art, tiny):
+    with before_call('generator_loss', step, ctrl_c()): run = fit(art, EPOCHS, out='run', **tiny)
+    assert len(run.losses_g) == step and run.epochs == (step - 1)//3
+    assert len(read_csv('run/history.csv')) == step and os.path.exists('run/G.safetensors')
+    fit(art, EPOCHS, out='run', **tiny)
+    assert_same(straight)
+
+
+def test_stopped_at_every_single_step(straight, art, tiny):
+    for step in range(1, STEPS):
+        with before_call('generator_loss', 1, ctrl_c()): run = fit(art, EPOCHS, out='run', **tiny)
+        assert len(run.losses_g) == step
+    fit(art, EPOCHS, out='run', **tiny)
+    assert_same(straight)
+
+
+@pytest.mark.parametrize('name,number', [('generator_loss', 1), ('generator_loss', 5), ('discriminator_loss', 9), ('save_samples', 1), ('save_samples', 2),
+                                         ('save_samples', 4), ('save_checkpoint', 1), ('save_checkpoint', 2), ('_show', 2), ('save_weights', 1)])
+def test_ctrl_c_twice_stops_at_once_anywhere(name, number, straight, art, tiny):
+    "In the middle of a step, of a grid, of a checkpoint: what is on disk is a valid state, and the rest is done again"
+    with before_call(name, number, raise_interrupt), pytest.raises(KeyboardInterrupt): fit(art, EPOCHS, out='run', **tiny)
+    fit(art, EPOCHS, out='run', **tiny)
+    assert_same(straight)
+
+
+def raise_interrupt(): raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize('name,number', [('train_step', 5), ('save_samples', 1), ('save_samples', 3), ('save_checkpoint', 2), ('save_weights', 1)])
+def test_the_process_ends_without_warning(name, number, straight, art, tiny, tmp_path):
+    "As when Colab takes the machine away: no handler, no cleanup"
+    np.save('art.npy', art)
+    code = f'''
+        import os, numpy as np, artgan.train as t
+        real, calls = t.{name}, 0
+        def called(*args, **kwargs):
+            global calls
+            calls += 1
+            if calls == {number}: os._exit(9)
+            return real(*args, **kwargs)
+        t.{name} = called
+        t.fit(np.load('art.npy'), {EPOCHS}, out='run', **{tiny!r})
+    '''
+    assert subprocess.run([sys.executable, '-c', textwrap.dedent(code)], env=os.environ).returncode == 9
+    fit(art, EPOCHS, out='run', **tiny)
+    assert_same(straight)
+
+
+def test_an_error_in_the_data_loses_nothing(art, tiny):
+    "Between two steps everything is in order, so it is saved before the error goes on its way"
+    class Flaky:
+        fault = False
+        def __len__(self): return 3
+        def __iter__(self):
+            for i, (images, _) in enumerate(Batches(art, 8, shuffle=False)):
+                if i == 1 and self.fault: raise OSError('the disk with the pictures is gone')
+                yield images
+    del tiny['batch_size']
+    data = Flaky()
+    fit(data, EPOCHS, out='straight', **tiny)
+    data.fault = True
+    with pytest.raises(OSError, match='pictures is gone'): fit(data, EPOCHS, out='run', **tiny)
+    assert load_checkpoint('run')['step'] == 1
+    data.fault = False
+    fit(data, EPOCHS, out='run', **tiny)
+    assert_same(left_by('straight'))
+
+
+@pytest.mark.parametrize('damage', [lambda data: data[:1000], lambda data: b'', lambda data: b'\0'*len(data)])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(damage, straight, art, tiny):
+    with before_call('generator_loss', 8, ctrl_c()): fit(art, EPOCHS, out='run', **tiny)
+    newest = checkpoints('run')[-1]
+    newest.write_bytes(damage(newest.read_bytes()))
+    with pytest.warns(UserWarning, match=newest.name): fit(art, EPOCHS, out='run', **tiny)
+    assert_same(straight)
+
+
+def test_without_any_readable_checkpoint_nothing_is_touched(art, tiny):
+    fit(art, 1, out='run', **tiny)
+    for p in checkpoints('run'): p.write_bytes(b'')
+    before = {p: p.read_bytes() for p in checkpoints('run')[0].parent.parent.rglob('*') if p.is_file()}
+    with pytest.warns(UserWarning), pytest.raises(InputError, match='none of the 1 checkpoints'): fit(art, 2, out='run', **tiny)
+    assert all(p.read_bytes() == b for p, b in before.items())
+
+
+def test_pickled_code_in_a_checkpoint_does_not_run(art, tiny):
+    class Malice:
+        def __reduce__(self): return os.mkdir, ('owned',)
+    fit(art, 1, out='run', **tiny)
+    torch.save(Malice(), checkpoints('run')[-1])
+    with pytest.warns(UserWarning), pytest.raises(InputError): fit(art, 2, out='run', **tiny)
+    assert not os.path.exists('owned')
+
+
+def test_the_article_s_loader_with_random_flips(art, tiny):
+    "Order and transforms of a DataLoader draw from torch's global generator, which the run keeps"
+    import torchvision.transforms as T
+    from torch.utils.data import DataLoader
+    class Flipped(torch.utils.data.Dataset):
+        flip = T.RandomHorizontalFlip()
+        def __len__(self): return len(art)
+        def __getitem__(self, i): return self.flip(torch.from_numpy(art[i]).permute(2, 0, 1)/127.5 - 1), 0
+    loader = DataLoader(Flipped(), 8, shuffle=True)
+    del tiny['batch_size']
+    fit(loader, EPOCHS, out='straight', **tiny)
+    torch.manual_seed(7)  # the caller's random state makes no difference, and is left alone
+    state = torch.get_rng_state()
+    for step in (2, 3, 1):
+        with before_call('generator_loss', step, ctrl_c()): fit(loader, EPOCHS, out='run', **tiny)
+    fit(loader, EPOCHS, out='run', **tiny)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert_same(left_by('straight'))
+
+
+def test_only_the_newest_three_checkpoints_stay(straight, art, tiny):
+    assert straight['checkpoints'] == ['step-00000003.pt', 'step-00000006.pt', 'step-00000009.pt']
+    fit(art, 5, out='run', **tiny)
+    assert [p.name for p in checkpoints('run')] == ['step-00000009.pt', 'step-00000012.pt', 'step-00000015.pt']
+
+
+def test_start_idx_numbers_the_grids(art, tiny):
+    fit(art, 2, start_idx=10, out='run', **tiny)
+    assert sorted(os.listdir('run/generated')) == [f'generated-images-{n:04d}.png' for n in (9, 10, 11)]
+
+
+def read_csv(path): return open(path).read().splitlines()[1:]
+
+
+def assert_same(straight):
+    mine = left_by('run')
+    for part in straight:
+        if part != 'checkpoints': assert equal(mine[part], straight[part]), f'{part} differs'

@@ -1,0 +1,154 @@
+"What `fit` takes, refuses and leaves, beyond what nbs/04_train.ipynb shows."
+import json
+import os
+import threading
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import artgan.models
+from artgan.data import Batches, InputError, load_images
+from artgan.results import generate
+from artgan.train import fit
+from conftest import left_by, equal
+
+
+@pytest.fixture
+def folder(art, tmp_path):
+    for i, picture in enumerate(art):
+        (tmp_path/'art'/f'class{i % 2}').mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(tmp_path/'art'/f'class{i % 2}'/f'{i:02d}.png')
+    return tmp_path/'art'
+
+
+def test_folder_zip_list_and_pictures_give_the_same_run(folder, tiny):
+    files = sorted(p for p in folder.rglob('*.png'))
+    with zipfile.ZipFile('art.zip', 'w') as z:
+        for p in files: z.write(p, p.relative_to(folder))
+    runs = [fit(data, 1, size=size, out=f'run{i}', **tiny) for i, (data, size) in enumerate([(folder, 32), ('art.zip', 32), (files, 32), (load_images(folder, 32), None)])]
+    assert all(np.array_equal(run.losses_g, runs[0].losses_g) for run in runs)
+    config = json.loads(Path('run0/config.json').read_text())
+    assert config['config']['data']['pictures'] == 20 and config['config']['size'] == 32 and config['sessions'][0]['torch'] == torch.__version__
+
+
+def test_default_folder_is_named_after_the_data(folder, tiny):
+    assert fit(folder, 1, size=32, **tiny).path == Path('runs/art')
+
+
+def test_the_same_seed_gives_the_same_run_and_another_another(art, tiny):
+    a, b, c = (fit(art, 1, out=f'run{i}', seed=seed, **tiny) for i, seed in enumerate((1, 1, 2)))
+    assert equal(left_by(a.path), left_by(b.path)) and not np.array_equal(a.losses_g, c.losses_g)
+
+
+@pytest.mark.parametrize('size', artgan.models.sizes)
+def test_every_size(size, tiny):
+    "One step at each, down to pictures from the saved file"
+    pictures = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), dtype=np.uint8)
+    run = fit(pictures, 1, out='run', **{**tiny, 'batch_size': 4})
+    assert generate(run, n=2, device='cpu').shape == (2, size, size, 3)
+
+
+def test_grey_pictures(tiny):
+    run = fit(np.zeros((8, 32, 32, 1), np.uint8), 1, out='run', **tiny)
+    assert generate(run, n=2, device='cpu').shape == (2, 32, 32, 1)
+
+
+def test_a_pair_of_ones_own(art, tiny, monkeypatch):
+    "Registered by name, trained, and built again from the file"
+    monkeypatch.setitem(artgan.models.NETWORKS, 'mine', (artgan.models.dcgan_generator, artgan.models.dcgan_discriminator))
+    run = fit(art, 1, network='mine', out='run', **tiny)
+    assert generate(run.path/'G.safetensors', n=1, device='cpu').shape == (1, 32, 32, 3)
+    monkeypatch.delitem(artgan.models.NETWORKS, 'mine')
+    with pytest.raises(InputError, match="'mine'; known are 'dcgan'"): generate(run.path/'G.safetensors', n=1, device='cpu')
+
+
+def test_bfloat16(art, tiny):
+    "Works on the CPU too, stays near float32, and keeps weights in float32"
+    full, half = (fit(art, 2, out=f'run{amp}', amp=amp, **tiny) for amp in (False, True))
+    assert np.isfinite(half.losses_g).all() and np.abs(half.losses_d[:3] - full.losses_d[:3]).max() < 0.1
+    assert all(p.dtype == torch.float32 for p in half.generator.parameters())
+
+
+def test_compiled(art, tiny):
+    "The compiled networks compute the same, and their weights load as usual"
+    plain, compiled = (fit(art, 1, out=f'run{c}', compile=c, **tiny) for c in (False, True))
+    assert np.allclose(plain.losses_d, compiled.losses_d, rtol=1e-3)
+    assert generate(compiled, n=1, device='cpu').shape == (1, 32, 32, 3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA GPU')
+@pytest.mark.parametrize('options', [{}, {'amp': True}, {'tf32': True}])
+def test_on_a_gpu(options, art, tiny):
+    "The whole path on CUDA, and on with it on the CPU"
+    tiny['device'] = 'cuda'
+    a, b = (fit(art, 2, out=f'run{i}', **options, **tiny) for i in range(2))
+    assert equal(left_by(a.path), left_by(b.path)), 'a seed fixes a run on a GPU too'
+    tiny['device'] = 'cpu'
+    assert fit(art, 3, out='run0', **options, **tiny).epochs == 3
+
+
+def test_settings_of_torch_are_as_before(art, tiny):
+    def settings(): return torch.get_float32_matmul_precision(), torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark, torch.get_rng_state().tolist()
+    before = settings()
+    fit(art, 1, out='run', tf32=True, **tiny)
+    assert settings() == before
+
+
+def test_in_a_thread_there_is_no_handler_and_training_works(art, tiny):
+    result = []
+    thread = threading.Thread(target=lambda: result.append(fit(art, 1, out='run', **tiny)))
+    thread.start()
+    thread.join()
+    assert result[0].epochs == 1
+
+
+def test_an_iterable_without_a_length(art, tiny):
+    class Endless:
+        def __iter__(self): return (x for x, _ in Batches(art, 8, seed=0))
+    del tiny['batch_size']
+    run = fit(Endless(), 2, out='run', **{**tiny, 'show': True})
+    assert run.epochs == 2 and len(run.losses_g) == 6
+
+
+def test_a_picture_folder_is_never_taken_for_a_run(folder, tiny):
+    before = sorted(folder.rglob('*'))
+    with pytest.raises(InputError, match='not a run folder'): fit(folder, 1, size=32, out=folder, **tiny)
+    assert sorted(folder.rglob('*')) == before
+
+
+def test_a_damaged_config_is_named(art, tiny):
+    fit(art, 1, out='run', **tiny)
+    Path('run/config.json').write_text('{"config": ')
+    with pytest.raises(InputError, match='config.json'): fit(art, 1, out='run', **tiny)
+
+
+def test_a_run_of_a_newer_version_is_refused(art, tiny):
+    fit(art, 1, out='run', **tiny)
+    about = json.loads(Path('run/config.json').read_text())
+    Path('run/config.json').write_text(json.dumps({**about, 'format': 2}))
+    with pytest.raises(InputError, match='newer'): fit(art, 1, out='run', **tiny)
+
+
+def test_the_device_may_change_and_is_noted(art, tiny):
+    fit(art, 1, out='run', **tiny)
+    fit(art, 2, out='run', **tiny)
+    assert [s['device'] for s in json.loads(Path('run/config.json').read_text())['sessions']] == ['cpu', 'cpu']
+
+
+def test_the_readme_s_ten_lines(art, monkeypatch, tiny):
+    "They run as they stand, with fewer epochs and smaller networks"
+    import artgan.train
+    import sync
+    code = (sync.root/'README.md').read_text().split('```python\n')[1:]
+    code = next(c for c in code if 'fit(' in c).split('```')[0]
+    assert "fit('my-pictures', epochs=300)" in code
+    Path('my-pictures').mkdir()
+    for i, picture in enumerate(art): Image.fromarray(picture).save(f'my-pictures/{i}.jpg')
+    real = artgan.train.fit
+    monkeypatch.setattr(artgan.train, 'fit', lambda data, epochs: real(data, 1, size=32, **tiny))
+    exec(compile(code, 'README.md', 'exec'), {})
+    assert {'training.webm', 'G.safetensors', 'G.pth', 'D.pth', 'history.csv', 'config.json', 'generated', 'checkpoints'} <= set(os.listdir('runs/my-pictures'))

@@ -1,0 +1,156 @@
+"Pictures in every format and some broken: what comes out of `decode` and `load_images`."
+import io
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from artgan.data import InputError, cache_folder, decode, find_images, load_images
+
+ORANGE = (250, 140, 20)
+
+
+def picture(mode='RGB', size=(48, 40)):
+    "A flat orange picture with a black left edge, in any mode"
+    img = Image.new('RGB', size, ORANGE)
+    img.paste('black', (0, 0, 8, size[1]))
+    return img.quantize(4) if mode == 'P' else img.convert(mode)
+
+
+def in_file(img, format, **kwargs):
+    file = io.BytesIO()
+    img.save(file, format, **kwargs)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize('format,mode,suffix', [('JPEG', 'RGB', 'jpg'), ('JPEG', 'L', 'JPG'), ('JPEG', 'CMYK', 'jpeg'), ('PNG', 'RGB', 'png'), ('PNG', 'L', 'png'), ('PNG', 'P', 'PNG'),
+                                                ('PNG', '1', 'png'), ('PNG', 'RGBA', 'png'), ('PNG', 'LA', 'png'), ('WEBP', 'RGB', 'webp'), ('WEBP', 'RGBA', 'WebP'), ('BMP', 'RGB', 'bmp'),
+                                                ('BMP', 'P', 'bmp'), ('TIFF', 'RGB', 'tif'), ('TIFF', 'CMYK', 'tiff'), ('TIFF', 'LAB', 'tiff'), ('GIF', 'P', 'gif'), ('GIF', 'L', 'gif')])
+def test_every_format_and_mode(format, mode, suffix, tmp_path):
+    data = in_file(picture(mode), format, **({'quality': 95} if format == 'JPEG' else {}))
+    (tmp_path/'art').mkdir()
+    (tmp_path/'art'/f'a picture, größer.{suffix}').write_bytes(data)
+    out = load_images(tmp_path/'art', size=32).images[0]
+    assert out.shape == (32, 32, 3) and out.dtype == np.uint8
+    right = out[:, 12:].reshape(-1, 3).mean(0)
+    wanted = np.array(ORANGE) if mode not in ('L', 'LA', '1') else np.full(3, out[16, 20, 0] if mode == '1' else 159)
+    assert np.abs(right - wanted).max() < (128 if mode == '1' else 14), right
+
+
+@pytest.mark.parametrize('dtype,format', [(np.uint16, 'PNG'), (np.uint16, 'TIFF'), (np.int32, 'TIFF'), (np.float32, 'TIFF')])
+def test_deep_pictures_are_scaled_not_clipped(dtype, format):
+    ramp = np.linspace(0, 1 if dtype == np.float32 else 65535, 64*64).reshape(64, 64).astype(dtype)
+    out = decode(in_file(Image.fromarray(ramp), format), 64)
+    assert out[0, 0, 0] == 0 and out[-1, -1, 0] == 255 and abs(int(out[32, 0, 0]) - 128) <= 1 and (np.diff(out[:, 0, 0].astype(int)) >= 0).all()
+
+
+def test_pixels_that_are_not_numbers_are_refused():
+    with pytest.raises(ValueError, match='not numbers'): decode(in_file(Image.fromarray(np.full((8, 8), np.nan, np.float32)), 'TIFF'), 8)
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_every_exif_orientation(orientation):
+    "A picture stored in any of the eight ways comes out upright"
+    upright = Image.new('RGB', (40, 40), 'white')
+    upright.paste('red', (0, 0, 20, 20))
+    upright.paste('blue', (20, 0, 40, 20))
+    # what a camera would have stored, so that the orientation's transposition gives `upright`
+    undo = {1: None, 2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+            5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_270}[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    out = decode(in_file(upright.transpose(undo) if undo is not None else upright, 'JPEG', exif=exif, quality=95), 40).astype(int)
+    assert np.abs(out[8, 8] - [254, 0, 0]).max() < 12 and np.abs(out[8, 32] - [0, 0, 254]).max() < 12 and out[32, 20].min() > 240
+
+
+def test_transparency_is_laid_over_white():
+    clear = Image.new('RGBA', (16, 16), (0, 0, 0, 0))
+    for format in ('PNG', 'WEBP', 'TIFF'): assert (decode(in_file(clear, format), 16) > 250).all(), format
+    palette = picture('P')
+    palette.info['transparency'] = palette.getpixel((0, 0))
+    assert (decode(in_file(palette, 'PNG', transparency=palette.getpixel((0, 0))), 40)[20, 0] > 200).all()
+
+
+def test_the_first_frame_of_an_animation():
+    frames = [Image.new('RGB', (16, 16), c) for c in ('red', 'blue')]
+    for format in ('GIF', 'WEBP', 'TIFF'):
+        data = in_file(frames[0], format, save_all=True, append_images=frames[1:], **({'lossless': True} if format == 'WEBP' else {}))
+        assert decode(data, 16)[8, 8].tolist() == [255, 0, 0] or np.abs(decode(data, 16)[8, 8].astype(int) - [255, 0, 0]).max() < 6
+
+
+@pytest.mark.parametrize('size', [(1, 1), (3, 200), (200, 3), (64, 64), (65, 64), (1000, 10)])
+@pytest.mark.parametrize('crop', ['center', 'pad', 'stretch'])
+def test_every_shape_becomes_a_square(size, crop): assert decode(in_file(Image.new('RGB', size, ORANGE), 'PNG'), 32, crop).shape == (32, 32, 3)
+
+
+def test_broken_files_are_skipped_counted_and_named(tmp_path):
+    good, art = in_file(picture(), 'JPEG'), tmp_path/'art'
+    art.mkdir()
+    for i in range(4): (art/f'good{i}.jpg').write_bytes(good)
+    broken = {'empty.jpg': b'', 'cut.jpg': good[:len(good)//2], 'text.png': b'these are words', 'zeros.gif': bytes(500), 'head.png': in_file(picture(), 'PNG')[:40],
+              'cut.webp': in_file(picture(), 'WEBP')[:60], 'cut.tif': in_file(picture(), 'TIFF')[:200]}
+    for name, data in broken.items(): (art/name).write_bytes(data)
+    (art/'link.jpg').symlink_to(art/'nowhere.jpg')
+    (art/'notes.txt').write_text('not a picture, and not meant to be one')
+    with pytest.warns(UserWarning, match='skipped 8 of 12 files') as caught: pictures = load_images(art, size=16)
+    assert len(pictures) == 4 and {name for name, _ in pictures.skipped} == {*broken, 'link.jpg'}
+    assert sum(name in str(caught[0].message) for name in [*broken, 'link.jpg']) == 5, 'the first five are named in the warning'
+    with pytest.warns(UserWarning, match='skipped 8 of 12'): assert len(load_images(art, size=16)) == 4, 'said again when it comes from the cache'
+
+
+def test_a_folder_of_nothing_usable(tmp_path):
+    (tmp_path/'art').mkdir()
+    (tmp_path/'art'/'a.jpg').write_bytes(b'')
+    with pytest.raises(InputError, match='none of the 1 picture files can be read; the first: a.jpg'): load_images(tmp_path/'art')
+    assert not any(cache_folder().iterdir()), 'no trace in the cache'
+
+
+def test_a_broken_zip_and_a_locked_one(tmp_path):
+    data = in_file(picture(), 'PNG')
+    with zipfile.ZipFile('art.zip', 'w') as z:
+        for i in range(20): z.writestr(f'{i}.png', data)
+    whole = Path('art.zip').read_bytes()
+    Path('half.zip').write_bytes(whole[:len(whole)//2])
+    with pytest.raises(InputError, match='neither a folder nor a readable zip'): find_images('half.zip')
+    damaged = bytearray(whole)
+    damaged[60] ^= 255  # inside the first member: its checksum no longer fits
+    Path('damaged.zip').write_bytes(damaged)
+    with pytest.warns(UserWarning, match='skipped 1 of 20'): assert len(load_images('damaged.zip', size=16)) == 19
+
+
+def test_an_interrupted_decoding_leaves_no_cache(tmp_path, monkeypatch):
+    (tmp_path/'art').mkdir()
+    for i in range(30): (tmp_path/'art'/f'{i}.png').write_bytes(in_file(picture(), 'PNG'))
+    import artgan.data
+    real = artgan.data._decode_all
+    def interrupted(*args):
+        for k, item in enumerate(real(*args)):
+            if k == 10: raise KeyboardInterrupt
+            yield item
+    with monkeypatch.context() as m:
+        m.setattr(artgan.data, '_decode_all', interrupted)
+        with pytest.raises(KeyboardInterrupt): load_images(tmp_path/'art', size=16)
+    assert not [*cache_folder().iterdir()]
+    assert len(load_images(tmp_path/'art', size=16)) == 30
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path/'art').mkdir()
+    (tmp_path/'art'/'a.png').write_bytes(in_file(picture(), 'PNG'))
+    (tmp_path/'file').write_text('')
+    with pytest.raises(InputError, match='cache=False'): load_images(tmp_path/'art', size=16, cache=tmp_path/'file'/'cache')
+    assert len(load_images(tmp_path/'art', size=16, cache=False)) == 1
+
+
+def test_a_changed_picture_is_decoded_again(tmp_path):
+    (tmp_path/'art').mkdir()
+    file = tmp_path/'art'/'a.png'
+    file.write_bytes(in_file(picture(), 'PNG'))
+    first = load_images(tmp_path/'art', size=16)
+    file.write_bytes(in_file(Image.new('RGB', (48, 40), 'white'), 'PNG'))
+    os.utime(file, ns=(1, 1))
+    second = load_images(tmp_path/'art', size=16)
+    assert first.fingerprint != second.fingerprint and (second.images == 255).all()
