@@ -45,6 +45,7 @@ def readme():
     from nbconvert import MarkdownExporter
     nb = nbformat.read(root/'nbs/index.ipynb', as_version=4)
     nb.metadata['language_info'] = {'name': 'python'}  # nbdev_clean takes it out, and code blocks want it
+    nb.cells = [cell for cell in nb.cells if not cell.source.startswith('#| hide')]
     for cell in nb.cells:
         if cell.cell_type == 'code': cell.source = re.sub(r'^#\|.*\n', '', cell.source, flags=re.M)
     text, resources = MarkdownExporter().from_notebook_node(nb, resources={'output_files_dir': figures})

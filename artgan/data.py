@@ -246,7 +246,7 @@ def _open_cache(path, size):
         warnings.warn(f'the picture cache {path} is damaged ({e}); decoding again')
         return None
 
-# %% ../nbs/00_data.ipynb #e2f45c87
+# %% ../nbs/00_data.ipynb #817d9ea9
 def _decode_all(files, size, crop, workers, show):
     "Yield, in order, the pixels of each file, or the reason why it has none, and the file"
     with zipfile.ZipFile(files[0].path) if files[0].zipped else nullcontext() as archive, ThreadPoolExecutor(workers or os.cpu_count()) as pool:
@@ -266,6 +266,8 @@ def _make_cache(files, path, size, crop, workers, show):
         if not used: raise InputError(f'none of the {len(files)} picture files can be read; the first: {skipped[0][0]} ({skipped[0][1]})')
     if path is None: images = np.stack([*usable()])
     else:
+        try: path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as e: raise InputError(f'cannot make the folder {path.parent} for decoded pictures ({e}). Pass cache=ANOTHER_FOLDER, set ARTGAN_CACHE, or pass cache=False to keep them in memory.') from e
         with written_whole(path) as tmp, open(tmp, 'wb') as out: out.writelines(usable())
         images = np.memmap(path, np.uint8, 'c', shape=(len(used), size, size, 3))
     about = dict(files=used, skipped=skipped, fingerprint=fingerprint(images))
@@ -381,7 +383,7 @@ def denorm(
     "Undo the normalisation, for showing"
     return images*stats[1][0] + stats[0][0]
 
-# %% ../nbs/00_data.ipynb #027b631c
+# %% ../nbs/00_data.ipynb #e759cb5b
 def show_images(
     images, # float [N, channels, height, width] in [-1, 1], or uint8 [N, height, width, channels]
     nmax:int=64, # the most to show
@@ -393,7 +395,7 @@ def show_images(
     x = denorm(images.detach().float().cpu()) if torch.is_tensor(images) and images.is_floating_point() else torch.as_tensor(np.asarray(images)).permute(0, 3, 1, 2)/255
     grid = make_grid(x.clamp(0, 1), nrow=nrow, pad_value=1)
     if ax is None: _, ax = plt.subplots(figsize=(nrow, nrow*grid.shape[1]/grid.shape[2]))
-    ax.imshow(grid.permute(1, 2, 0))
+    ax.imshow(grid.permute(1, 2, 0).numpy())
     ax.axis('off')
 
 def show_batch(

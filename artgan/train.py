@@ -7,7 +7,7 @@ __all__ = ['columns', 'bce', 'discriminator_loss', 'generator_loss', 'train_step
            'run_path', 'read_history', 'save_samples', 'save_weights', 'checkpoints', 'save_checkpoint',
            'load_checkpoint', 'Replayed', 'stop_on_interrupt', 'Run', 'fit']
 
-# %% ../nbs/04_train.ipynb #bc9779e2
+# %% ../nbs/04_train.ipynb #96f0d45d
 import json, os, platform, signal, sys, threading, time, warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 from torchvision.utils import save_image
 
@@ -188,7 +188,7 @@ def _rows(history, until):
     "The rows of what `read_history` gave, up to a step"
     return [row for row in zip(*(history[c].tolist() for c in columns)) if row[0] <= until]
 
-# %% ../nbs/04_train.ipynb #0f1a1e9c
+# %% ../nbs/04_train.ipynb #95e2d39e
 def save_samples(
     state:TrainState, # a run
     path:Path, # its folder
@@ -209,7 +209,7 @@ def save_weights(
         with written_whole(path/f'{name}.pth') as tmp: torch.save(net.state_dict(), tmp)
     about = {k: config[k] for k in ('network', 'size', 'latent_size', 'channels', 'width')}
     with written_whole(path/'G.safetensors') as tmp:
-        save_file({k: v.contiguous() for k, v in state.G.state_dict().items()}, tmp, {'artgan': json.dumps(about)})
+        tmp.write_bytes(save({k: v.contiguous() for k, v in state.G.state_dict().items()}, {'artgan': json.dumps(about)}))
 
 # %% ../nbs/04_train.ipynb #da1358d1
 def checkpoints(

@@ -1,6 +1,7 @@
 "What `fit` takes, refuses and leaves, beyond what nbs/04_train.ipynb shows."
 import json
 import os
+import shutil
 import threading
 import zipfile
 from pathlib import Path
@@ -73,6 +74,7 @@ def test_bfloat16(art, tiny):
     assert all(p.dtype == torch.float32 for p in half.generator.parameters())
 
 
+@pytest.mark.skipif(not shutil.which(os.environ.get('CXX', 'g++')) and not shutil.which('clang++'), reason='torch.compile needs a C++ compiler on a CPU')
 def test_compiled(art, tiny):
     "The compiled networks compute the same, and their weights load as usual"
     plain, compiled = (fit(art, 1, out=f'run{c}', compile=c, **tiny) for c in (False, True))
