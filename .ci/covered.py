@@ -1,6 +1,6 @@
 """How much of the package the notebooks and the tests together run.
 
-    python .ci/coverage.py
+    python .ci/covered.py
 
 Exported cells of a notebook are skipped, and what they define is taken from the package instead, so that the lines of
 artgan/*.py are counted. What runs in processes of its own (tutorials, kills) is not counted.
@@ -26,7 +26,7 @@ with tempfile.TemporaryDirectory() as cache:
         with warnings.catch_warnings():
             for cell in nb.cells:
                 if cell.cell_type != 'code' or re.search(r'#\|\s*eval:\s*false', cell.source): continue
-                exported = re.match(r'#\| export\s*(\w*)', cell.source)
+                exported = re.match(r'#\| export *(\w*)', cell.source)
                 if exported:
                     module = importlib.import_module(f'artgan.{exported[1] or default[1]}')
                     names.update({k: v for k, v in vars(module).items() if not k.startswith('__')})
