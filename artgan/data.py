@@ -160,7 +160,7 @@ def to_rgb(
         return Image.alpha_composite(Image.new('RGBA', img.size, 'white'), img).convert('RGB')
     return img.convert('RGB')
 
-# %% ../nbs/00_data.ipynb #8a313aba
+# %% ../nbs/00_data.ipynb #1ab947b5
 crops = ('center', 'pad', 'stretch')
 
 def to_square(
@@ -170,8 +170,11 @@ def to_square(
 )->Image.Image: # size by size
     "Resize a picture to a square, with antialiasing"
     if crop == 'center': return TF.center_crop(TF.resize(img, size), [size, size])
-    if crop == 'pad': return ImageOps.pad(img, (size, size), Image.Resampling.BILINEAR, color='white')
-    return TF.resize(img, [size, size])
+    if crop == 'stretch': return TF.resize(img, [size, size])
+    small = img.resize([max(1, round(side*size/max(img.size))) for side in img.size], Image.Resampling.BILINEAR)
+    square = Image.new('RGB', (size, size), 'white')
+    square.paste(small, ((size - small.width)//2, (size - small.height)//2))
+    return square
 
 # %% ../nbs/00_data.ipynb #fade0990
 @dataclass
@@ -304,11 +307,17 @@ def _skipped_message(skipped, n):
     shown = '; '.join(f'{name} ({reason})' for name, reason in skipped[:5])
     return f"skipped {len(skipped)} of {n} files that could not be read: {shown}{' ...' if len(skipped) > 5 else ''}. All are in `.skipped`."
 
-# %% ../nbs/00_data.ipynb #7979327f
+# %% ../nbs/00_data.ipynb #fadbaac3
 def _fits(nbytes, device):
     "Whether a data set may live on `device` and leave it room to work"
     return device.type != 'cuda' or nbytes < torch.cuda.mem_get_info(device)[0]/2
 
+def _send(x, device):
+    "To the training device, without waiting for it"
+    if x.device.type == device.type: return x
+    return (x.pin_memory() if device.type == 'cuda' else x).to(device, non_blocking=True)
+
+# %% ../nbs/00_data.ipynb #be6f90df
 class Batches:
     "Batches `(images [B, channels, size, size] in [-1, 1], labels [B])` from an array of bytes, one epoch per iteration"
     def __init__(self,
@@ -336,13 +345,8 @@ class Batches:
         order = (torch.randperm(n, generator=self.generator) if self.shuffle else torch.arange(n)).to(self.images.device)
         for index in order.split(self.batch_size)[self.given:]:
             self.given += 1
-            yield self._send(to_float(self._send(self.images[index]))), self._send(self.labels[index])
+            yield to_float(_send(self.images[index], self.device)), _send(self.labels[index], self.device)
         self.epoch_start, self.given = self.generator.get_state(), 0
-
-    def _send(self, x):
-        "To the training device, without waiting for it"
-        if x.device.type == self.device.type: return x
-        return (x.pin_memory() if self.device.type == 'cuda' else x).to(self.device, non_blocking=True)
 
     def state_dict(self): # what it takes to continue from here
         return {'epoch_start': self.epoch_start, 'given': self.given}
