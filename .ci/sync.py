@@ -5,7 +5,7 @@
 
 tests/test_project.py fails when a rewrite would change a file. Only `readme()` needs nbconvert (a dev requirement).
 """
-import json, re, sys
+import re, sys
 from configparser import ConfigParser
 from pathlib import Path
 

@@ -317,7 +317,7 @@ def _send(x, device):
     if x.device.type == device.type: return x
     return (x.pin_memory() if device.type == 'cuda' else x).to(device, non_blocking=True)
 
-# %% ../nbs/00_data.ipynb #be6f90df
+# %% ../nbs/00_data.ipynb #d6d41e21
 class Batches:
     "Batches `(images [B, channels, size, size] in [-1, 1], labels [B])` from an array of bytes, one epoch per iteration"
     def __init__(self,
@@ -344,8 +344,9 @@ class Batches:
         n = len(self.images)
         order = (torch.randperm(n, generator=self.generator) if self.shuffle else torch.arange(n)).to(self.images.device)
         for index in order.split(self.batch_size)[self.given:]:
+            batch = to_float(_send(self.images[index], self.device)), _send(self.labels[index], self.device)
             self.given += 1
-            yield to_float(_send(self.images[index], self.device)), _send(self.labels[index], self.device)
+            yield batch
         self.epoch_start, self.given = self.generator.get_state(), 0
 
     def state_dict(self): # what it takes to continue from here

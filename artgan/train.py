@@ -7,8 +7,8 @@ __all__ = ['columns', 'train_step', 'adam', 'TrainState', 'sample', 'History', '
            'save_weights', 'checkpoints', 'save_checkpoint', 'load_checkpoint', 'Replayed', 'stop_on_interrupt', 'Run',
            'fit']
 
-# %% ../nbs/04_train.ipynb #06163173
-import json, os, platform, signal, sys, threading, time, warnings
+# %% ../nbs/04_train.ipynb #6fd09d2f
+import json, os, platform, signal, threading, time, warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from torchvision.utils import save_image
 import artgan
 from .data import Batches, InputError, Pictures, crops, denorm, fingerprint, get_default_device, load_images, move_aside, progress, written_whole
 from .losses import discriminator_loss, generator_loss
-from .models import NETWORKS, discriminator, generator, sizes
+from .models import discriminator, generator
 
 # %% ../nbs/04_train.ipynb #f3aeb637
 def train_step(
@@ -292,7 +292,7 @@ def stop_on_interrupt():
     try: yield stop
     finally: signal.signal(signal.SIGINT, before)
 
-# %% ../nbs/04_train.ipynb #0ffd32c7
+# %% ../nbs/04_train.ipynb #ceea4b91
 def _check_arguments(epochs, lr, batch_size, size, latent_size, width, betas, network, crop):
     "Refuse what cannot work, before anything is written"
     def whole(name, value, least):
@@ -300,8 +300,7 @@ def _check_arguments(epochs, lr, batch_size, size, latent_size, width, betas, ne
     for name, value, least in (('epochs', epochs, 1), ('batch_size', batch_size, 2), ('latent_size', latent_size, 1), ('width', width, 1)): whole(name, value, least)
     if not 0 < lr < float('inf'): raise InputError(f'lr is {lr!r}; the learning rate must be above 0, such as 0.0002')
     if len(betas) != 2 or not all(0 <= b < 1 for b in betas): raise InputError(f'betas are {betas!r}; they must be two numbers from 0 to below 1, such as (0.5, 0.999)')
-    if network not in NETWORKS: raise InputError(f"network is {network!r}; known are {', '.join(map(repr, NETWORKS))}")
-    if network == 'dcgan' and size not in (None, *sizes): raise InputError(f"size is {size!r}; this network can be built for {', '.join(map(str, sizes))} pixels")
+    with torch.device('meta'): generator(network, size or 64, latent_size, width=width)  # no memory, no numbers: it only says whether there is such a network
     if crop not in crops: raise InputError(f"crop is {crop!r}; it can be {', '.join(map(repr, crops))}")
 
 def _check_device(device, amp):
@@ -313,7 +312,7 @@ def _check_device(device, amp):
         raise InputError(f'amp needs bfloat16, which {torch.cuda.get_device_name(device)} only emulates, slowly; leave amp out')
     return device
 
-# %% ../nbs/04_train.ipynb #42f51a87
+# %% ../nbs/04_train.ipynb #62f4fdda
 def _differences(old, new):
     "What two configurations disagree on, as text"
     return [f'{k}: {old.get(k)!r} there, {new.get(k)!r} now' for k in sorted({*old, *new})
@@ -322,7 +321,7 @@ def _differences(old, new):
 def _open_folder(path, config, fresh):
     "The config.json of the run at `path`, made or checked; with `fresh`, an old folder is moved aside"
     file = path/'config.json'
-    if fresh and path.exists(): print(f'moved the old run to {move_aside(path)}')
+    if fresh and file.exists(): print(f'moved the old run to {move_aside(path)}')
     if not file.exists():
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise InputError(f'{path} exists and is not a run folder; pass another `out` (on the command line --out)')
@@ -366,7 +365,7 @@ class Run:
 def _as_columns(rows):
     return {c: np.array(v, np.int64 if i < 3 else np.float64) for i, (c, v) in enumerate(zip(columns, zip(*rows) if rows else [()]*len(columns)))}
 
-# %% ../nbs/04_train.ipynb #55f40912
+# %% ../nbs/04_train.ipynb #0c792e18
 def _loop(state, batches, history, path, config, step, stop, bar):
     "Train until the epochs are done or `stop` is set; what is on disk afterwards is what is in memory"
     begun, shown, whole = time.perf_counter() - state.seconds, state.seconds, True
@@ -376,8 +375,8 @@ def _loop(state, batches, history, path, config, step, stop, bar):
     try:
         while state.epoch < config['epochs'] and not stop.is_set():
             for batch in batches:
-                real = _images(batch).to(state.device, non_blocking=True, memory_format=torch.channels_last)
                 whole = False
+                real = _images(batch).to(state.device, non_blocking=True, memory_format=torch.channels_last)
                 scores = step(real)
                 state.step, state.epoch_steps, state.images = state.step + 1, state.epoch_steps + 1, state.images + len(real)
                 state.seconds = time.perf_counter() - begun

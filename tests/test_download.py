@@ -7,7 +7,6 @@ from pathlib import Path
 from unittest.mock import patch
 
 import opendatasets
-import pytest
 
 from artgan.data import KAGGLE_URL, InputError, _interactive, _kaggle_credentials, download
 
