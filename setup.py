@@ -25,6 +25,6 @@ setup(
     packages=find_packages(include=['artgan', 'artgan.*']),
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg['requirements'].split(),
-    extras_require={'dev': cfg['dev_requirements'].split()},
+    extras_require={'dev': cfg['dev_requirements'].split() + cfg['metrics_requirements'].split(), 'metrics': cfg['metrics_requirements'].split()},
     entry_points={'console_scripts': cfg['console_scripts'].split()},
 )

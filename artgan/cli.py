@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['main']
 
-# %% ../nbs/08_cli.ipynb #a6ff6603
+# %% ../nbs/08_cli.ipynb #63b6cfc3
 import argparse, sys
 from pathlib import Path
 
@@ -13,13 +13,14 @@ from PIL import Image
 
 import artgan
 from .data import InputError, KAGGLE_URL, crops, demo_art, download, written_whole
-from .results import generate, make_video, plot_losses, plot_scores, sample_grids
-from .train import fit, run_path
+from .results import generate, make_video, plot_losses, plot_metrics, plot_scores, sample_grids, score_run
+from .train import RECIPES, fit, read_history, run_path
 
-# %% ../nbs/08_cli.ipynb #47d50718
+# %% ../nbs/08_cli.ipynb #610d71a4
 def _train(args):
-    run = fit(args.path, args.epochs, args.lr, out=args.out, size=args.size, batch_size=args.batch_size, latent_size=args.latent_size, width=args.width,
-              crop=args.crop, seed=args.seed, device=args.device, amp=args.amp, tf32=args.tf32, compile=args.compile, fresh=args.fresh)
+    run = fit(args.path, args.epochs, args.lr, out=args.out, minutes=args.minutes, recipe=args.recipe, size=args.size, batch_size=args.batch_size,
+              latent_size=args.latent_size, width=args.width, crop=args.crop, mirror=args.mirror, hold_out=args.hold_out, score_every=args.score_every,
+              seed=args.seed, device=args.device, amp=args.amp, tf32=args.tf32, compile=args.compile, fresh=args.fresh)
     print(run)
 
 # %% ../nbs/08_cli.ipynb #9497ca8c
@@ -29,22 +30,26 @@ def _generate(args):
         with written_whole(folder/f'seed{args.seed}-{i:05d}.png') as tmp: Image.fromarray(picture.squeeze()).save(tmp)
     print(f'{args.n} pictures in {folder}')
 
-# %% ../nbs/08_cli.ipynb #08c9897e
+# %% ../nbs/08_cli.ipynb #2243ce49
 def _video(args): print(make_video(args.run, args.out, args.fps))
 
 def _plot(args):
     folder = Path(args.out or run_path(args.run))
-    for plot, name in ((plot_losses, 'losses.png'), (plot_scores, 'scores.png')):
+    metrics = [(plot_metrics, 'metrics.png')] if any(kid == kid for kid in read_history(args.run).get('kid', ())) else []
+    for plot, name in [(plot_losses, 'losses.png'), (plot_scores, 'scores.png'), *metrics]:
         with written_whole(folder/name) as tmp: plot(args.run).savefig(tmp, dpi=120)
         print(folder/name)
+
+# %% ../nbs/08_cli.ipynb #f57d4704
+def _score(args): print(score_run(args.run, args.data, args.n, args.features, args.device))
 
 # %% ../nbs/08_cli.ipynb #63bde610
 def _download(args): print(download(args.url, args.out))
 
-# %% ../nbs/08_cli.ipynb #ade3d563
+# %% ../nbs/08_cli.ipynb #26ac04ae
 def _demo(args):
     images, _ = demo_art(2000, size=32)
-    run = fit(images, epochs=args.epochs, lr=0.0005, betas=(0.5, 0.99), batch_size=16, latent_size=32, width=32, out=args.out, device=args.device, fresh=args.fresh)
+    run = fit(images, epochs=args.epochs, batch_size=16, latent_size=32, width=32, out=args.out, device=args.device, fresh=args.fresh)
     grids = sample_grids(run)
     print('\nWhat it learned, and how:')
     for name, what in (('before training', grids[0][1]), ('after training', grids[-1][1]), ('video', make_video(run))): print(f'  {name:16} {what}')
@@ -71,7 +76,7 @@ def _parser():
     _add_using(command)
     return parser
 
-# %% ../nbs/08_cli.ipynb #8c57338d
+# %% ../nbs/08_cli.ipynb #e270bbcf
 def _add_training(command):
     "The commands that train or fetch"
     add = command('demo', _demo, 'train on built-in pictures, about a minute and a half on a CPU')
@@ -83,13 +88,18 @@ def _add_training(command):
     add = command('train', _train, 'train on your pictures, or continue')
     add('path', help='folder or zip file with pictures')
     add('--out', help='run folder; runs/ and the name of the data if left out')
-    for name, kind, default, text in (
-        ('epochs', int, 300, 'passes over the pictures'), ('size', int, 64, 'side of the pictures in pixels: 32, 64, 128 or 256'),
-        ('batch-size', int, 128, 'pictures a step'), ('lr', float, 0.0002, 'learning rate'), ('latent-size', int, 128, 'numbers in a latent'),
-        ('width', int, 64, 'channels of the networks next to the picture'), ('seed', int, 42, 'fixes weights, latents and order')):
+    for name, kind, text in (('epochs', int, 'passes over the pictures; 300 if neither these nor minutes are given'), ('minutes', float, 'train for so long instead')):
+        add(f'--{name}', type=kind, metavar='N' if kind is int else 'X', help=text)
+    add('--recipe', choices=list(RECIPES), help="how to train; that of the run, otherwise cpu or gpu, by where it trains. classic is the article's")
+    for name, kind, text in (('batch-size', int, 'pictures a step'), ('lr', float, 'learning rate'), ('latent-size', int, 'numbers in a latent'),
+                             ('width', int, 'channels of the networks next to the picture')):
+        add(f'--{name}', type=kind, metavar='N' if kind is int else 'X', help=f"{text}; the recipe's if left out")
+    for name, kind, default, text in (('size', int, 64, 'side of the pictures in pixels: 32, 64, 128 or 256'), ('seed', int, 42, 'fixes weights, latents and order'),
+                                      ('hold-out', float, 0., 'part of the pictures to keep from training, for scores')):
         add(f'--{name}', type=kind, metavar='N' if kind is int else 'X', help=text, default=default)
+    add('--score-every', type=int, metavar='N', help='thousand pictures between scores, 0 for none; 50 where the metrics extra is installed')
     add('--crop', choices=crops, help='how pictures become square', default='center')
-    for flag, text in (('amp', 'bfloat16 in the networks, for GPUs that have it'), ('tf32', 'TF32 multiplication on NVIDIA GPUs'),
+    for flag, text in (('mirror', 'show every picture mirrored half of the time'), ('amp', 'bfloat16 in the networks, for GPUs that have it'), ('tf32', 'TF32 multiplication on NVIDIA GPUs'),
                        ('compile', 'compile the networks'), ('fresh', 'move an existing run folder aside and start again')):
         add(f'--{flag}', action='store_true', help=text)
     _add_device(add)
@@ -100,7 +110,7 @@ def _add_training(command):
 
 def _add_device(add): add('--device', help='cuda, mps or cpu; the best there is if left out')
 
-# %% ../nbs/08_cli.ipynb #b2eae7ff
+# %% ../nbs/08_cli.ipynb #75c49318
 def _add_using(command):
     "The commands that use a run"
     add = command('generate', _generate, 'make new pictures from saved weights')
@@ -115,9 +125,16 @@ def _add_using(command):
     add('--fps', type=float, metavar='X', help='grids a second', default=5)
     add('--out', help='.webm, .mp4 or .avi file; training.webm in the run folder if left out')
 
-    add = command('plot', _plot, 'draw the curves of losses and scores')
+    add = command('score', _score, 'say how good, diverse and original its pictures are')
     add('run', help='the run folder, such as runs/my-pictures')
-    add('--out', help='folder for losses.png and scores.png; the run folder if left out')
+    add('--data', help='the pictures it was trained on; where they were if left out')
+    add('-n', type=int, metavar='N', help='pictures to generate, and to compare with', default=2000)
+    add('--features', choices=['lite0', 'inception'], help='the network that looks at the pictures', default='lite0')
+    _add_device(add)
+
+    add = command('plot', _plot, 'draw the curves of losses, scores and metrics')
+    add('run', help='the run folder, such as runs/my-pictures')
+    add('--out', help='folder for losses.png, scores.png and metrics.png; the run folder if left out')
 
 # %% ../nbs/08_cli.ipynb #95878c44
 def main(

@@ -12,31 +12,47 @@ import torch
 
 import artgan.train
 from artgan.data import Batches, InputError
-from artgan.train import checkpoints, fit, load_checkpoint
+from artgan.losses import LOSSES
+from artgan.train import RECIPES, checkpoints, fit, load_checkpoint
 from conftest import equal, left_by
 
 EPOCHS, STEPS = 3, 9  # of the straight run: three steps an epoch
 
 
+@pytest.fixture(scope='module', params=['classic', 'cpu'])
+def recipe(request):
+    "The article's, and one with everything: an averaged generator, augmentation, a penalty in the first step and in the last, falling rates"
+    return 'classic' if request.param == 'classic' else {**RECIPES['cpu'], 'lr_end': 0.1, 'penalty': 0.3, 'penalty_every': 8, 'augment': ('translate', 'colour'), 'augment_ramp': (0, 0.5)}
+
+
+@pytest.fixture
+def tiny(tiny, recipe): return {**tiny, 'recipe': recipe, 'mirror': recipe != 'classic'}
+
+
 @pytest.fixture(scope='module')
-def straight(art, tmp_path_factory):
+def straight(art, recipe, tmp_path_factory):
     path = tmp_path_factory.mktemp('straight')/'run'
-    run = fit(art, EPOCHS, out=path, batch_size=8, latent_size=8, width=4, device='cpu', show=False)
+    run = fit(art, EPOCHS, out=path, batch_size=8, latent_size=8, width=4, device='cpu', show=False, recipe=recipe, mirror=recipe != 'classic')
     assert len(run.losses_g) == STEPS
     return left_by(path)
 
 
 @contextlib.contextmanager
 def before_call(name, number, action):
-    "Do `action` at the start of the `number`-th call of artgan.train.`name`"
-    real, calls = getattr(artgan.train, name), 0
-    def called(*args, **kwargs):
-        nonlocal calls
-        calls += 1
-        if calls == number: action()
-        return real(*args, **kwargs)
+    "Do `action` at the start of the `number`-th call of artgan.train.`name`, or of a player's loss"
+    calls = 0
+    def watched(real):
+        def called(*args, **kwargs):
+            nonlocal calls
+            calls += 1
+            if calls == number: action()
+            return real(*args, **kwargs)
+        return called
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(artgan.train, name, called)
+        if name in ('discriminator_loss', 'generator_loss'):
+            player = name == 'generator_loss'
+            for game, losses in LOSSES.items(): patch.setitem(LOSSES, game, tuple(watched(loss) if i == player else loss for i, loss in enumerate(losses)))
+        else: patch.setattr(artgan.train, name, watched(getattr(artgan.train, name)))
         yield
     assert calls >= number, f'{name} was called {calls} times only'
 

@@ -61,7 +61,7 @@ def test_grey_pictures(tiny):
 def test_a_pair_of_ones_own(art, tiny, monkeypatch):
     "Registered by name, trained, and built again from the file"
     monkeypatch.setitem(artgan.models.NETWORKS, 'mine', (artgan.models.dcgan_generator, artgan.models.dcgan_discriminator))
-    run = fit(art, 1, network='mine', out='run', **tiny)
+    run = fit(art, 1, recipe='classic', network='mine', out='run', **tiny)
     assert generate(run.path/'G.safetensors', n=1, device='cpu').shape == (1, 32, 32, 3)
     monkeypatch.delitem(artgan.models.NETWORKS, 'mine')
     with pytest.raises(InputError, match="'mine'; known are 'dcgan'"): generate(run.path/'G.safetensors', n=1, device='cpu')

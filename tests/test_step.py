@@ -82,7 +82,7 @@ def test_a_step_changes_both_networks_and_leaves_no_gradient_in_the_discriminato
     assert all(not torch.equal(a, b) for a, b in zip(before, [p for net in (G, D) for p in net.parameters()]))
     after_d = [p.grad.clone() for p in D.parameters()]
     G2, D2 = players(32, torch.float32)
-    from artgan.train import discriminator_loss
+    from artgan.losses import discriminator_loss
     discriminator_loss(D2(real), D2(G2(z[0]).detach())).backward()
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(after_d, [p.grad for p in D2.parameters()]))
     assert all(p.requires_grad for p in D.parameters())
