@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['main']
 
-# %% ../nbs/08_cli.ipynb #63b6cfc3
+# %% ../nbs/08_cli.ipynb #5f0c7c58
 import argparse, sys
 from pathlib import Path
 
 from PIL import Image
 
 import artgan
+from .bench import bench
 from .data import InputError, KAGGLE_URL, crops, demo_art, download, written_whole
 from .results import generate, make_video, plot_losses, plot_metrics, plot_scores, sample_grids, score_run
 from .train import RECIPES, fit, read_history, run_path
@@ -42,6 +43,9 @@ def _plot(args):
 
 # %% ../nbs/08_cli.ipynb #f57d4704
 def _score(args): print(score_run(args.run, args.data, args.n, args.features, args.device))
+
+# %% ../nbs/08_cli.ipynb #387ce688
+def _bench(args): print(bench(args.size, args.seconds, args.device))
 
 # %% ../nbs/08_cli.ipynb #63bde610
 def _download(args): print(download(args.url, args.out))
@@ -76,7 +80,7 @@ def _parser():
     _add_using(command)
     return parser
 
-# %% ../nbs/08_cli.ipynb #e270bbcf
+# %% ../nbs/08_cli.ipynb #092cda6a
 def _add_training(command):
     "The commands that train or fetch"
     add = command('demo', _demo, 'train on built-in pictures, about a minute and a half on a CPU')
@@ -102,6 +106,11 @@ def _add_training(command):
     for flag, text in (('mirror', 'show every picture mirrored half of the time'), ('amp', 'bfloat16 in the networks, for GPUs that have it'), ('tf32', 'TF32 multiplication on NVIDIA GPUs'),
                        ('compile', 'compile the networks'), ('fresh', 'move an existing run folder aside and start again')):
         add(f'--{flag}', action='store_true', help=text)
+    _add_device(add)
+
+    add = command('bench', _bench, 'measure how fast training is on this machine')
+    add('--size', type=int, metavar='N', help='side of the pictures in pixels: 32, 64, 128 or 256', default=64)
+    add('--seconds', type=float, metavar='X', help='how long to measure', default=120)
     _add_device(add)
 
     add = command('download', _download, "fetch the article's paintings from Kaggle")
