@@ -50,10 +50,10 @@ def _bench(args): print(bench(args.size, args.seconds, args.device))
 # %% ../nbs/08_cli.ipynb #63bde610
 def _download(args): print(download(args.url, args.out))
 
-# %% ../nbs/08_cli.ipynb #26ac04ae
+# %% ../nbs/08_cli.ipynb #a91d4d3e
 def _demo(args):
     images, _ = demo_art(2000, size=32)
-    run = fit(images, epochs=args.epochs, batch_size=16, latent_size=32, width=32, out=args.out, device=args.device, fresh=args.fresh)
+    run = fit(images, epochs=args.epochs, recipe='cpu', latent_size=32, width=32, score_every=0, out=args.out, device=args.device, fresh=args.fresh)
     grids = sample_grids(run)
     print('\nWhat it learned, and how:')
     for name, what in (('before training', grids[0][1]), ('after training', grids[-1][1]), ('video', make_video(run))): print(f'  {name:16} {what}')

@@ -6,7 +6,7 @@
 __all__ = ['MISSING', 'metrics_available', 'hold_out', 'features', 'distances', 'to_lab', 'colour_distance', 'vendi', 'nearest',
            'copying', 'Score', 'score', 'quick_score']
 
-# %% ../nbs/05_metrics.ipynb #7abd6458
+# %% ../nbs/05_metrics.ipynb #31b77dea
 import warnings
 from dataclasses import dataclass
 from functools import cache
@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .data import InputError, Pictures, cache_folder, fingerprint, get_default_device, progress, written_whole
+from .data import InputError, Pictures, cache_folder, fingerprint, get_default_device, progress, to_bytes, written_whole
 
 # %% ../nbs/05_metrics.ipynb #06a0a8ea
 MISSING = "scores need `pip install 'artgan[metrics]'`"
@@ -47,7 +47,7 @@ def hold_out(
     held = min(n - 1, max(1, round(n*fraction)))
     return np.sort(order[held:]), np.sort(order[:held])
 
-# %% ../nbs/05_metrics.ipynb #48fd2bfb
+# %% ../nbs/05_metrics.ipynb #b6de4867
 def _bytes(images, least=2):
     "uint8 [N, height, width, channels], whichever way the pictures came"
     if isinstance(images, Pictures): images = images.images
@@ -58,7 +58,7 @@ def _bytes(images, least=2):
             bad = int((~images.isfinite()).flatten(1).any(1).sum())
             if bad: raise InputError(f'{bad} of {len(images)} pictures have values that are not numbers: the generator has diverged, take an earlier checkpoint')
             if len(images) and images.abs().max() > 1.001: raise InputError(f'the pictures have values from {images.min():.3g} to {images.max():.3g}; pass floats in [-1, 1], or bytes')
-            images = ((images.float() + 1)*127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+            images = to_bytes(images)
         images = images.numpy()
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
         what = f'{images.dtype} {images.shape}' if isinstance(images, np.ndarray) else type(images).__name__

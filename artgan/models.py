@@ -80,7 +80,7 @@ class MinibatchStd(nn.Module):
         std = filled.unflatten(0, (-1, self.group)).var(1, unbiased=False).add(1e-8).sqrt().mean((1, 2, 3))
         return torch.cat([x, std.repeat_interleave(self.group)[:B].view(B, 1, 1, 1).expand(B, 1, H, W).to(x.dtype)], 1)
 
-# %% ../nbs/01_models.ipynb #2753a0be
+# %% ../nbs/01_models.ipynb #8dca230e
 def plain_discriminator(
     size:int=64, # side of the pictures, in pixels: 32, 64, 128 or 256
     channels:int=3, # colours of a picture
@@ -89,11 +89,9 @@ def plain_discriminator(
 )->nn.Sequential: # pictures [B, channels, size, size] in [-1, 1] -> logits [B, 1]
     "The article's discriminator with biases in place of batch norm, and minibatch standard deviation"
     bounded = nn.utils.parametrizations.spectral_norm if spectral else nn.Identity()
-    layers, now = [], channels
-    for c in stage_channels(size, width):
-        layers += [bounded(nn.Conv2d(now, c, 4, 2, 1)), nn.LeakyReLU(0.2)]
-        now = c
-    return nn.Sequential(*layers, MinibatchStd(), bounded(nn.Conv2d(now + 1, 1, 4, 1, 0)), nn.Flatten())
+    widths = [channels, *stage_channels(size, width)]
+    stages = [layer for a, b in zip(widths, widths[1:]) for layer in (bounded(nn.Conv2d(a, b, 4, 2, 1)), nn.LeakyReLU(0.2))]
+    return nn.Sequential(*stages, MinibatchStd(), bounded(nn.Conv2d(widths[-1] + 1, 1, 4, 1, 0)), nn.Flatten())
 
 # %% ../nbs/01_models.ipynb #87e3c2cc
 class UpConv(nn.Module):
@@ -149,7 +147,7 @@ class PlainGenerator(nn.Module):
             seen.append(x)
         return self.paint(x)
 
-# %% ../nbs/01_models.ipynb #29ce0b99
+# %% ../nbs/01_models.ipynb #931bf1bc
 class Residual(nn.Module):
     "x + a bottleneck of three convolutions whose last one starts at zero (Huang et al. 2024)"
     def __init__(self,
@@ -176,6 +174,7 @@ class Basis(nn.Module):
 
     def forward(self, z): return self.pattern*self.amounts(z.flatten(1))[..., None, None]
 
+# %% ../nbs/01_models.ipynb #e172195b
 def residual_generator(
     size:int=64, # side of the pictures, in pixels: 32, 64, 128 or 256
     latent_size:int=128, # numbers in a latent
@@ -183,12 +182,10 @@ def residual_generator(
     width:int=64, # channels of the last hidden stage
 )->nn.Sequential: # latents [B, latent_size, 1, 1] -> pictures [B, channels, size, size] in [-1, 1]
     "Two residual blocks a stage, no normalisation, for GPUs and larger pictures"
-    *rest, deepest = stage_channels(size, width)
-    layers, now = [Basis(latent_size, deepest), Residual(deepest), Residual(deepest)], deepest
-    for c in reversed(rest):
-        layers += [UpConv(now, c), Residual(c), Residual(c)]
-        now = c
-    return nn.Sequential(*layers, nn.LeakyReLU(0.2), UpConv(now, channels, bias=True), nn.Tanh())
+    widths = stage_channels(size, width)[::-1]
+    grow = [Basis(latent_size, widths[0]), *(UpConv(a, b) for a, b in zip(widths, widths[1:]))]
+    stages = [layer for up, c in zip(grow, widths) for layer in (up, Residual(c), Residual(c))]
+    return nn.Sequential(*stages, nn.LeakyReLU(0.2), UpConv(widths[-1], channels, bias=True), nn.Tanh())
 
 def residual_discriminator(
     size:int=64, # side of the pictures, in pixels: 32, 64, 128 or 256
@@ -196,11 +193,9 @@ def residual_discriminator(
     width:int=64, # channels of the first stage
 )->nn.Sequential: # pictures [B, channels, size, size] in [-1, 1] -> logits [B, 1]
     "The same way back"
-    layers, now = [], channels
-    for c in stage_channels(size, width):
-        layers += [nn.Conv2d(now, c, 4, 2, 1), Residual(c), Residual(c)]
-        now = c
-    return nn.Sequential(*layers, nn.LeakyReLU(0.2), MinibatchStd(), nn.Conv2d(now + 1, 1, 4, 1, 0), nn.Flatten())
+    widths = [channels, *stage_channels(size, width)]
+    stages = [layer for a, b in zip(widths, widths[1:]) for layer in (nn.Conv2d(a, b, 4, 2, 1), Residual(b), Residual(b))]
+    return nn.Sequential(*stages, nn.LeakyReLU(0.2), MinibatchStd(), nn.Conv2d(widths[-1] + 1, 1, 4, 1, 0), nn.Flatten())
 
 # %% ../nbs/01_models.ipynb #17f2ab4f
 NETWORKS = {

@@ -6,7 +6,7 @@
 __all__ = ['article_epochs', 'CODECS', 'sample_grids', 'show_samples', 'plot_losses', 'plot_scores', 'plot_metrics', 'make_video',
            'show_video', 'load_generator', 'draw_latents', 'generate', 'score_run']
 
-# %% ../nbs/06_results.ipynb #cdb9da54
+# %% ../nbs/06_results.ipynb #c09819d3
 import json, os, pickle, re, tempfile, warnings
 from pathlib import Path
 
@@ -17,10 +17,10 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 
-from .data import InputError, fingerprint, get_default_device, load_images, progress, written_whole
+from .data import InputError, fingerprint, get_default_device, load_images, progress, to_bytes, written_whole
 from .metrics import Score, hold_out, score
 from .models import generator
-from .train import checkpoints, metric_columns, read_history, run_path
+from .train import _is_files, checkpoints, metric_columns, read_history, run_path
 
 # %% ../nbs/06_results.ipynb #5b7a524a
 def sample_grids(
@@ -347,7 +347,7 @@ def draw_latents(
     source = torch.Generator().manual_seed(seed)
     return torch.stack([torch.randn(latent_size, 1, 1, generator=source) for _ in range(n)])
 
-# %% ../nbs/06_results.ipynb #c4c50c51
+# %% ../nbs/06_results.ipynb #f0be21db
 @torch.inference_mode()
 def generate(
     run_or_path, # a run, one of its checkpoints, a G.safetensors file, or a G.pth file with config.json beside it
@@ -362,10 +362,9 @@ def generate(
     device = device or get_default_device()
     network, spec = _load(run_or_path, device)
     batches = draw_latents(n, spec['latent_size'], seed).split(batch_size)
-    pictures = [network(batch.to(device)).add(1).mul(127.5).round().to('cpu', torch.uint8) for batch in progress(batches, desc='generating', unit=' batches')]
-    return torch.cat(pictures).permute(0, 2, 3, 1).contiguous().numpy()
+    return torch.cat([to_bytes(network(batch.to(device))) for batch in progress(batches, desc='generating', unit=' batches')]).numpy()
 
-# %% ../nbs/06_results.ipynb #5807f09f
+# %% ../nbs/06_results.ipynb #42360907
 def score_run(
     run, # folder of a run, or an object with `.path`
     data=None, # its pictures: folder, zip file, list of files, `Pictures` or array; None: where they were
@@ -379,8 +378,7 @@ def score_run(
     config = about['config']
     if data is None: data = next((s['data'] for s in reversed(about['sessions']) if 'data' in s), None)
     if data is None: raise InputError(f'{path} does not say where its pictures are: pass them as data (on the command line --data)')
-    is_files = isinstance(data, (str, os.PathLike)) or (isinstance(data, (list, tuple)) and isinstance(data[0], (str, os.PathLike)))
-    pictures = load_images(data, config['size'], config['crop']) if is_files else data
+    pictures = load_images(data, config['size'], config['crop']) if _is_files(data) else data
     images = getattr(pictures, 'images', pictures)
     wanted, mark = config['data'].get('fingerprint'), getattr(pictures, 'fingerprint', None) or fingerprint(images)
     if wanted and mark != wanted: raise InputError(f"these are {len(images):,} pictures with fingerprint {mark}, the run was trained on {config['data']['pictures']:,} with {wanted}")

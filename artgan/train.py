@@ -7,7 +7,7 @@ __all__ = ['RECIPES', 'columns', 'metric_columns', 'score_size', 'train_step', '
            'sample', 'History', 'run_path', 'read_history', 'grid_path', 'save_samples', 'save_weights', 'checkpoints',
            'save_checkpoint', 'load_checkpoint', 'Replayed', 'stop_on_interrupt', 'Run', 'fit']
 
-# %% ../nbs/04_train.ipynb #7666c1a3
+# %% ../nbs/04_train.ipynb #b95c8768
 import copy, json, math, os, platform, signal, threading, time, warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from torchvision.utils import save_image
 
 import artgan
 from .augment import augment, check_policy, mirror, ramp
-from .data import Batches, InputError, Pictures, crops, denorm, fingerprint, get_default_device, load_images, move_aside, progress, written_whole
+from .data import Batches, InputError, Pictures, crops, denorm, fingerprint, get_default_device, load_images, move_aside, progress, to_bytes, written_whole
 from .losses import LOSSES, squared_gradient
 from .models import discriminator, generator
 
@@ -106,7 +106,7 @@ def cosine(
     "From 1 to `end` along half a cosine"
     return end + (1 - end)*(1 + math.cos(math.pi*min(progress, 1)))/2
 
-# %% ../nbs/04_train.ipynb #7ff26980
+# %% ../nbs/04_train.ipynb #d36d749c
 class TrainState:
     "Networks, optimisers, random state and progress of a run"
     def __init__(self,
@@ -119,7 +119,7 @@ class TrainState:
         self.G = generator(latent_size=self.latent_size, **shape).to(device, memory_format=torch.channels_last)
         self.D = discriminator(**shape).to(device, memory_format=torch.channels_last)
         self.opt_g, self.opt_d = (adam(net, config['lr'], tuple(config['betas'])) for net in (self.G, self.D))
-        self.averaged = copy.deepcopy(self.G).eval().requires_grad_(False) if config.get('average') else None
+        self.averaged = copy.deepcopy(self.G).eval().requires_grad_(False) if config['average'] else None
         self.latents = torch.Generator().manual_seed(config['seed'])
         self.fixed = self.draw(64)
         self.step = self.epoch = self.images = 0  # done so far; `images` counts the real ones
@@ -240,7 +240,7 @@ def _rows(history, until):
     none = np.full(len(history['step']), np.nan)  # of runs from before there were metrics
     return [row for row in zip(*(history.get(c, none).tolist() for c in (*columns, *metric_columns))) if row[0] <= until]
 
-# %% ../nbs/04_train.ipynb #f9c6687b
+# %% ../nbs/04_train.ipynb #4ba4ab26
 def grid_path(
     path, # a run folder
     number:int, # of the grid; None: the one of the saved weights
@@ -262,7 +262,7 @@ def save_weights(
     path:Path, # its folder
     config:dict, # names the network and its arguments
 ):
-    "Write G.pth, D.pth, G.safetensors and samples.png, all of the averaged generator where there is one"
+    "Write D.pth, and G.pth, G.safetensors and samples.png of the averaged generator where there is one"
     path = Path(path)
     save_samples(state, path, None)
     for name, net in (('G', state.painter), ('D', state.D)):
@@ -385,15 +385,21 @@ def stop_on_interrupt():
     try: yield stop
     finally: signal.signal(signal.SIGINT, before)
 
-# %% ../nbs/04_train.ipynb #aaed8422
+# %% ../nbs/04_train.ipynb #6accb5c0
 def _check_whole(name, value, least):
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least: raise InputError(f'{name} is {value!r}; it must be a whole number, {least} or more')
 
-def _check_length(epochs, minutes):
-    "How long a run is: one of the two"
-    if minutes is None: _check_whole('epochs', epochs, 1)
-    elif isinstance(minutes, bool) or not isinstance(minutes, (int, float)) or not 0 < minutes < float('inf'): raise InputError(f'minutes is {minutes!r}; it must be a number above 0')
+def _check_call(epochs, minutes, crop, hold_out, score_every):
+    "Refuse what makes no sense with any recipe"
+    if epochs is not None and minutes is not None: raise InputError(f'epochs is {epochs} and minutes is {minutes}; a run has one of the two')
+    if epochs is not None: _check_whole('epochs', epochs, 1)
+    if minutes is not None and (isinstance(minutes, bool) or not isinstance(minutes, (int, float)) or not 0 < minutes < float('inf')):
+        raise InputError(f'minutes is {minutes!r}; it must be a number above 0')
+    if crop not in crops: raise InputError(f"crop is {crop!r}; it can be {', '.join(map(repr, crops))}")
+    if not 0 <= hold_out < 1: raise InputError(f'hold_out is {hold_out!r}; it must be a part of the pictures, from 0 to below 1, such as 0.1')
+    if score_every is not None: _check_whole('score_every', score_every, 0)
 
+# %% ../nbs/04_train.ipynb #6e712206
 def _check_recipe(recipe, size, channels=3):
     "Refuse what cannot work, before anything is written"
     for name, least in (('batch_size', 2), ('latent_size', 1), ('width', 1), ('penalty_every', 1), ('average', 0)): _check_whole(name, recipe[name], least)
@@ -518,15 +524,14 @@ def _make_step(state, batches, config):
         return scores
     return step
 
-# %% ../nbs/04_train.ipynb #6218d576
+# %% ../nbs/04_train.ipynb #a695fae3
 score_size = 2000  # generated pictures a score
 
 @torch.no_grad()
 def _draw_many(state, seed, n, batch=100):
     "Pictures of fixed latents, uint8 [n, size, size, channels] on the CPU, drawn as the sample grids are"
     latents = torch.randn(n, state.latent_size, 1, 1, generator=torch.Generator().manual_seed(seed))
-    drawn = [sample(state.painter, z.to(state.device)).add(1).mul(127.5).round().clamp(0, 255).to('cpu', torch.uint8) for z in latents.split(batch)]
-    return torch.cat(drawn).permute(0, 2, 3, 1).contiguous().numpy()
+    return torch.cat([to_bytes(sample(state.painter, z.to(state.device))) for z in latents.split(batch)]).numpy()
 
 def _open_scores(score_every, batches, config, path, show):
     "A function that scores a run where that is due, and keeps its state if it is the best so far"
@@ -540,7 +545,6 @@ def _open_scores(score_every, batches, config, path, show):
     def score(state, history, new):
         if state.images//every == (state.images - new)//every: return
         if not known: known.append(features(real, device=state.device, cache=True))
-        history.fetch()
         best = min((row[len(columns)] for row in history.rows if not math.isnan(row[len(columns)])), default=math.inf)
         found = quick_score(_draw_many(state, config['seed'], score_size), known[0], real, device=state.device)
         history.add_metrics(found)
@@ -576,7 +580,7 @@ def _loop(state, batches, history, path, config, step, score, stop, bar):
         if whole and state.step: save()
         raise
 
-# %% ../nbs/04_train.ipynb #607222cb
+# %% ../nbs/04_train.ipynb #ec2032f4
 def _end_epoch(state, batches, history, path, config, bar, save):
     "What follows the last step of an epoch"
     state.epoch, state.epoch_steps = state.epoch + 1, 0
@@ -596,7 +600,8 @@ def _grid_if_due(state, path, config):
 def _show(bar, history, state, batches, config):
     "Bring the progress bar up to date"
     history.fetch()
-    bar.total = round(state.images/_progress(state, batches, config)) or None
+    done = _progress(state, batches, config)
+    bar.total = round(state.images/done) if done else None  # nobody knows, in the first epoch of what has no length
     loss_g, loss_d, real_score, fake_score = history.rows[-1][3:7]
     bar.set_postfix_str(f'loss_g {loss_g:.2f}, loss_d {loss_d:.2f}, real {real_score:.2f}, fake {fake_score:.2f}', refresh=False)
     bar.update(state.images - bar.n)
@@ -612,7 +617,7 @@ def _torch_settings(device, tf32):
         try: yield
         finally: torch.set_float32_matmul_precision(precision)
 
-# %% ../nbs/04_train.ipynb #2a257575
+# %% ../nbs/04_train.ipynb #d5005f76
 def fit(
     data, # a folder, a zip file, a list of files, a uint8 array [N, size, size, 3], or batches such as a `DataLoader`
     epochs:int=None, # passes over the data; None: 300, unless there are `minutes`
@@ -640,12 +645,8 @@ def fit(
     show:bool=True, # progress bar and a line an epoch
 )->Run:
     "Train a GAN on pictures, or continue the run that `out` holds"
-    if epochs is not None and minutes is not None: raise InputError(f'epochs is {epochs} and minutes is {minutes}; a run has one of the two')
+    _check_call(epochs, minutes, crop, hold_out, score_every)
     if epochs is None and minutes is None: epochs = 300
-    _check_length(epochs, minutes)
-    if not 0 <= hold_out < 1: raise InputError(f'hold_out is {hold_out!r}; it must be a part of the pictures, from 0 to below 1, such as 0.1')
-    if score_every is not None: _check_whole('score_every', score_every, 0)
-    if crop not in crops: raise InputError(f"crop is {crop!r}; it can be {', '.join(map(repr, crops))}")
     device = _check_device(device, amp)
     path = Path(out) if out else Path('runs')/_data_name(data)
     if recipe is None and not fresh: recipe = _recipe_of(path)
@@ -653,8 +654,9 @@ def fit(
     _check_recipe(recipe, size or 64)
     with _torch_settings(device, tf32):
         batches, about = _open_data(data, size, recipe['batch_size'], crop, hold_out, seed, device)
-        _check_recipe({**recipe, **{k: about[k] for k in ('batch_size',)}}, about['size'], about['channels'])
-        config = json.loads(json.dumps(dict(**{**recipe, **about}, epochs=epochs, minutes=minutes, crop=crop, mirror=mirror, hold_out=hold_out,
+        recipe['batch_size'] = about.pop('batch_size')  # batches ready made have their own
+        _check_recipe(recipe, about['size'], about['channels'])
+        config = json.loads(json.dumps(dict(**recipe, **about, epochs=epochs, minutes=minutes, crop=crop, mirror=mirror, hold_out=hold_out,
                                             seed=seed, start_idx=start_idx, amp=amp, tf32=tf32, compile=compile)))
         folder = _open_folder(path, config, fresh)
         state, history = _restore(path, config, batches, device)

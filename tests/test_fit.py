@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import threading
+import time
 import zipfile
 from pathlib import Path
 
@@ -114,6 +115,17 @@ def test_an_iterable_without_a_length(art, tiny):
     del tiny['batch_size']
     run = fit(Endless(), 2, out='run', **{**tiny, 'show': True})
     assert run.epochs == 2 and len(run.losses_g) == 6
+
+
+def test_a_long_epoch_of_unknown_length_can_be_shown(art, tiny):
+    "The bar is brought up to date once a second, when nobody knows yet how much there is to come"
+    class Slow:
+        def __iter__(self):
+            for x, _ in Batches(art, 8, seed=0):
+                time.sleep(0.6)
+                yield x
+    del tiny['batch_size']
+    assert fit(Slow(), 1, out='run', **{**tiny, 'show': True}).epochs == 1
 
 
 def test_a_picture_folder_is_never_taken_for_a_run(folder, tiny):
