@@ -80,10 +80,10 @@ def _parser():
     _add_using(command)
     return parser
 
-# %% ../nbs/08_cli.ipynb #092cda6a
+# %% ../nbs/08_cli.ipynb #db3f53e1
 def _add_training(command):
     "The commands that train or fetch"
-    add = command('demo', _demo, 'train on built-in pictures, about a minute and a half on a CPU')
+    add = command('demo', _demo, 'train on built-in pictures, about two minutes on a CPU')
     add('--out', help='run folder', default='runs/demo')
     add('--epochs', type=int, help='passes over the 2,000 pictures', default=25)
     add('--fresh', action='store_true', help='move an earlier demo aside and start again')
