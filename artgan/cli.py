@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['main']
 
-# %% ../nbs/08_cli.ipynb #5f0c7c58
+# %% ../nbs/08_cli.ipynb #e30dc516
 import argparse, sys
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 import artgan
 from .bench import bench
-from .data import InputError, KAGGLE_URL, crops, demo_art, download, written_whole
+from .data import InputError, KAGGLE_URL, check_images, crops, demo_art, download, written_whole
 from .results import generate, make_video, plot_losses, plot_metrics, plot_scores, sample_grids, score_run
 from .train import RECIPES, fit, read_history, run_path
 
@@ -46,6 +46,9 @@ def _score(args): print(score_run(args.run, args.data, args.n, args.features, ar
 
 # %% ../nbs/08_cli.ipynb #387ce688
 def _bench(args): print(bench(args.size, args.seconds, args.device))
+
+# %% ../nbs/08_cli.ipynb #791b8a6b
+def _check(args): print(check_images(args.path, args.size, args.crop))
 
 # %% ../nbs/08_cli.ipynb #63bde610
 def _download(args): print(download(args.url, args.out))
@@ -80,7 +83,7 @@ def _parser():
     _add_using(command)
     return parser
 
-# %% ../nbs/08_cli.ipynb #db3f53e1
+# %% ../nbs/08_cli.ipynb #a3da52f9
 def _add_training(command):
     "The commands that train or fetch"
     add = command('demo', _demo, 'train on built-in pictures, about two minutes on a CPU')
@@ -107,6 +110,11 @@ def _add_training(command):
                        ('compile', 'compile the networks'), ('fresh', 'move an existing run folder aside and start again')):
         add(f'--{flag}', action='store_true', help=text)
     _add_device(add)
+
+    add = command('check', _check, 'look at every file before training: what will be used, what skipped, and why')
+    add('path', help='folder or zip file with pictures')
+    add('--size', type=int, metavar='N', help='side of the pictures in training, in pixels', default=64)
+    add('--crop', choices=crops, help='how pictures become square', default='center')
 
     add = command('bench', _bench, 'measure how fast training is on this machine')
     add('--size', type=int, metavar='N', help='side of the pictures in pixels: 32, 64, 128 or 256', default=64)

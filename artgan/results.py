@@ -6,8 +6,8 @@
 __all__ = ['article_epochs', 'CODECS', 'sample_grids', 'show_samples', 'plot_losses', 'plot_scores', 'plot_metrics', 'make_video',
            'show_video', 'load_generator', 'draw_latents', 'generate', 'score_run']
 
-# %% ../nbs/06_results.ipynb #c09819d3
-import json, os, pickle, re, tempfile, warnings
+# %% ../nbs/06_results.ipynb #8ec173c1
+import json, os, pickle, re, tempfile, warnings, zipfile
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from .data import InputError, fingerprint, get_default_device, load_images, progress, to_bytes, written_whole
 from .metrics import Score, hold_out, score
 from .models import generator
-from .train import _is_files, checkpoints, metric_columns, read_history, run_path
+from .train import _is_files, checkpoints, load_verified, metric_columns, read_history, run_path, weights_digest
 
 # %% ../nbs/06_results.ipynb #5b7a524a
 def sample_grids(
@@ -253,15 +253,15 @@ def show_video(
     from IPython.display import Video
     return Video(data=path.read_bytes(), embed=True, mimetype=f'video/{kind[1:]}', width=width, html_attributes='controls loop muted')
 
-# %% ../nbs/06_results.ipynb #6cfc8dca
+# %% ../nbs/06_results.ipynb #7f25434e
 def _load_pickle(
     path:Path, # file written by torch.save
 ): # what was saved, on the CPU
     "Tensors and plain values from a .pth or .pt file, never code"
-    try: return torch.load(path, map_location='cpu', weights_only=True)
+    try: return load_verified(path)
     except pickle.UnpicklingError as e:  # PyTorch's own message advises to load it all the same
         raise InputError(f'{path} holds something other than tensors and plain values, which could run code; it was not loaded') from e
-    except (OSError, EOFError, RuntimeError, ValueError) as e:
+    except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, NotImplementedError) as e:
         raise InputError(f'{path} is not a whole file of weights ({type(e).__name__}: {e})') from e
 
 # %% ../nbs/06_results.ipynb #9ff6b4cd
@@ -275,7 +275,7 @@ def _read_config(
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise InputError(f'{folder/"config.json"} does not describe a generator ({e!r}): it must be the one that fit wrote') from e
 
-# %% ../nbs/06_results.ipynb #78f9dc50
+# %% ../nbs/06_results.ipynb #b7baf18a
 def _load_safetensors(
     path:Path, # file written by fit
 )->tuple: # (weights, arguments for `generator`)
@@ -285,7 +285,10 @@ def _load_safetensors(
             weights, metadata = {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
     except (OSError, SafetensorError) as e: raise InputError(f'{path} is not a whole safetensors file: {e}') from e
     if 'artgan' not in metadata: raise InputError(f'{path} does not say which generator it is for: it must be a G.safetensors that fit wrote')
-    return weights, json.loads(metadata['artgan'])
+    try: about = json.loads(metadata['artgan'])
+    except ValueError as e: raise InputError(f'{path} is damaged: what it says about its generator cannot be read ({e})') from e
+    if about.pop('sha256', None) not in (None, weights_digest(weights)): raise InputError(f'{path} is damaged: the weights in it are not those that were saved. The checkpoints in the run folder may be whole.')
+    return weights, about
 
 # %% ../nbs/06_results.ipynb #7283fb2a
 def _painter(checkpoint): # its generator: the averaged one where there is one

@@ -22,7 +22,7 @@ EPOCHS, STEPS = 3, 9  # of the straight run: three steps an epoch
 @pytest.fixture(scope='module', params=['classic', 'cpu'])
 def recipe(request):
     "The article's, and one with everything: an averaged generator, augmentation, a penalty in the first step and in the last, falling rates"
-    return 'classic' if request.param == 'classic' else {**RECIPES['cpu'], 'lr_end': 0.1, 'penalty': 0.3, 'penalty_every': 8, 'augment': ('translate', 'colour'), 'augment_ramp': (0, 0.5)}
+    return 'classic' if request.param == 'classic' else {**RECIPES['cpu'], 'lr_hold': 40, 'lr_end': 0.1, 'penalty': 0.3, 'penalty_end': 0.5, 'penalty_every': 8, 'augment': ('translate', 'colour'), 'augment_ramp': (0, 0.5)}
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_without_any_readable_checkpoint_nothing_is_touched(art, tiny):
     fit(art, 1, out='run', **tiny)
     for p in checkpoints('run'): p.write_bytes(b'')
     before = {p: p.read_bytes() for p in checkpoints('run')[0].parent.parent.rglob('*') if p.is_file()}
-    with pytest.warns(UserWarning), pytest.raises(InputError, match='none of the 1 checkpoints'): fit(art, 2, out='run', **tiny)
+    with pytest.warns(UserWarning), pytest.raises(InputError, match='none of the 2 checkpoints'): fit(art, 2, out='run', **tiny)
     assert all(p.read_bytes() == b for p, b in before.items())
 
 
@@ -154,7 +154,7 @@ def test_pickled_code_in_a_checkpoint_does_not_run(art, tiny):
         def __reduce__(self): return os.mkdir, ('owned',)
     fit(art, 1, out='run', **tiny)
     torch.save(Malice(), checkpoints('run')[-1])
-    with pytest.warns(UserWarning), pytest.raises(InputError): fit(art, 2, out='run', **tiny)
+    with pytest.warns(UserWarning, match='trying the one before'): assert fit(art, 2, out='run', **tiny).epochs == 2
     assert not os.path.exists('owned')
 
 
