@@ -81,7 +81,7 @@ def move_aside(
     names = (path.with_name(f'{path.name}.old-{n}') for n in itertools.count(1))
     return path.rename(next(name for name in names if not os.path.lexists(name)))
 
-# %% ../nbs/00_data.ipynb #1c67ec3b
+# %% ../nbs/00_data.ipynb #a4e51352
 @contextmanager
 def locked(
     path, # the lock file
@@ -106,8 +106,11 @@ def locked(
         owner.unlink(missing_ok=True)
         lock.release()
 
-def remove_parts(folder, stem=''):
-    "Delete what sessions that were killed while writing have left in a folder that this process has locked"
+def remove_parts(
+    folder, # that this process has locked
+    stem:str='', # of the files concerned; all if left out
+):
+    "Delete what sessions that were killed while writing have left"
     for part in Path(folder).glob(f'.{glob_escape(stem[:60])}*.part*'): part.unlink(missing_ok=True)
 
 # %% ../nbs/00_data.ipynb #4bd1ba4c
@@ -867,7 +870,7 @@ def _near_copies(squares, bits=6, levels=12):
             if j < i and first[i] < 0 and first[j] < 0 and np.abs(small[i] - small[j]).mean() < levels: first[i] = j
     return first
 
-# %% ../nbs/00c_check.ipynb #86173016
+# %% ../nbs/00c_check.ipynb #6205411b
 class CheckedFile(NamedTuple):
     "What was found out about one file"
     name: str     # inside the source
@@ -902,10 +905,11 @@ class ImageReport:
     def summary(self): # in plain words
         copies = sum(any('copy' in kind for kind, _ in f.notes) for f in self.used)
         passed = sum(f.reason.startswith(_not_meant) for f in self.files)
-        text = f"Training will use {len(self.used):,} pictures of {self.source} at {self.size} x {self.size} pixels"
-        text += f", skip {len(self.skipped):,} that cannot be read" if self.skipped else ', and can read them all'
-        if passed: text += f" and pass over {passed:,} files or folders that are no pictures"
-        return text + ('.' if not copies else f". {copies:,} of those used {'is a copy' if copies == 1 else 'are copies'} of others: they are trained on twice.")
+        text = f'Training will use {len(self.used):,} pictures of {self.source} at {self.size} x {self.size} pixels'
+        text += f', and skip {len(self.skipped):,} that cannot be read.' if self.skipped else '; all can be read.'
+        if passed: text += f" {passed:,} other {'file or folder is' if passed == 1 else 'files or folders are'} passed over."
+        if copies: text += f" {copies:,} of those used {'is a copy of another: it counts' if copies == 1 else 'are copies of others: they count'} twice."
+        return text
 
     def __repr__(self):
         lines = [self.summary]
@@ -927,7 +931,7 @@ class ImageReport:
 
 _not_meant = 'no picture by its name', 'folder seen before', 'folder of a run'
 
-# %% ../nbs/00c_check.ipynb #b3708b20
+# %% ../nbs/00c_check.ipynb #b6e3648b
 def check_images(
     src, # a folder, a zip file, or a list of files
     size:int=64, # side of the square that training uses, in pixels
@@ -952,8 +956,8 @@ def check_images(
     near = _near_copies([*squares.values()]) if names else []
     for name, copied in zip(names, near):
         same = seen.setdefault(digests[name], name)
-        if same != name: notes[name].append(('exact copy', f'of {same}'))
-        elif copied >= 0: notes[name].append(('near copy', f'of {names[copied]}'))
+        if same != name: notes[name].append(('exact copy', f'of {shown_name(same)}'))
+        elif copied >= 0: notes[name].append(('near copy', f'of {shown_name(names[copied])}'))
         found = notes[name] + _name_notes(name)
         checked.append(CheckedFile(name, True, '', found, squares[name] if found else None))
     checked += [CheckedFile(f.name, False, 'no picture by its name', [], None) for f in others] + [CheckedFile(name, False, reason, [], None) for name, reason in passed]

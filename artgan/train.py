@@ -471,10 +471,11 @@ def _check_device(device, amp):
         raise InputError(f'amp needs bfloat16, which {torch.cuda.get_device_name(device)} only emulates, slowly; leave amp out')
     return device
 
-# %% ../nbs/04_train.ipynb #10c4b872
+# %% ../nbs/04_train.ipynb #5e79d7d2
 def _differences(old, new):
     "What two configurations disagree on, as text"
     old = {**json.loads(json.dumps(RECIPES['classic'])), **dict(minutes=None, mirror=False, hold_out=0.), **old}  # runs from before there were recipes
+    old, new = ({**c, 'data': {k: v for k, v in c.get('data', {}).items() if k != 'name' or 'fingerprint' not in c['data']}} for c in (old, new))  # the same pictures may have another folder
     return [f'{k}: {old.get(k)!r} there, {new.get(k)!r} now' for k in sorted({*old, *new}) if old.get(k) != new.get(k)
             and not (k in ('epochs', 'minutes') and old.get(k) and new.get(k) and new[k] > old[k])]
 
@@ -684,7 +685,7 @@ def _note(state, path, bar, kind, text):
     with written_whole(path/'notes.txt') as tmp: tmp.write_text(''.join(f'step {s}: {t}\n' for s, _, t in state.notes), encoding='utf-8')
     if not bar.disable: bar.write(f'Note: {text}')
 
-# %% ../nbs/04_train.ipynb #8dc9c5fd
+# %% ../nbs/04_train.ipynb #735d7160
 def _small(pictures): # [N, channels, size, size] -> [N, channels, 8, 8]
     return nn.functional.adaptive_avg_pool2d(pictures.float(), 8)
 
@@ -709,7 +710,7 @@ def _signs(state, history, batches, least=200):
         if off > 0.4: yield 'colours', (f'The colours have drifted: the mean of a channel is {127.5*off:.0f} of 255 levels from that of the real pictures. '
                                         "If 'colour' is in augment, take it out; otherwise try a lower learning rate, or a recipe with an average.")
     kids = [row[len(columns)] for row in history.rows if not math.isnan(row[len(columns)])]
-    if len(kids) > 3 and min(kids[-3:]) > 1.3*min(kids[:-3]):
+    if len(kids) > 3 and min(kids[-3:]) > 1.25*min(kids[:-3]):
         yield 'worse', (f'The pictures get worse: the last three scores (KID {", ".join(f"{k:.0f}" for k in kids[-3:])}) are far above the best, {min(kids):.0f}, whose state is in checkpoints/best.pt. '
                         'Training longer may not help; a lower learning rate, augmentation or more pictures may.')
 
