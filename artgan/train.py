@@ -8,8 +8,8 @@ __all__ = ['RECIPES', 'columns', 'metric_columns', 'run_format', 'score_size', '
            'save_samples', 'save_weights', 'weights_digest', 'checkpoints', 'save_checkpoint', 'load_verified',
            'load_checkpoint', 'Replayed', 'stop_on_interrupt', 'Run', 'Diverged', 'fit']
 
-# %% ../nbs/04_train.ipynb #89e20212
-import copy, hashlib, json, math, os, platform, signal, threading, time, warnings, zipfile
+# %% ../nbs/04_train.ipynb #93b45fc0
+import copy, hashlib, json, math, os, pickle, platform, signal, threading, time, warnings, zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -296,7 +296,7 @@ def weights_digest(
     for name, tensor in sorted(weights.items()): h.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}'.encode() + tensor.contiguous().numpy().tobytes())
     return h.hexdigest()
 
-# %% ../nbs/04_train.ipynb #4401d626
+# %% ../nbs/04_train.ipynb #de6b0762
 def checkpoints(
     path, # a run folder
 )->list[Path]: # oldest first
@@ -331,6 +331,7 @@ def load_checkpoint(
     found = checkpoints(path)
     for file in reversed(found):
         try: return load_verified(file)
+        except pickle.UnpicklingError: warnings.warn(f'{file} holds something other than tensors and plain values, which could run code, and was not loaded; trying the one before it')
         except Exception as e: warnings.warn(f'{file} is damaged ({type(e).__name__}: {e}); trying the one before it')
     if found: raise InputError(f'none of the {len(found)} checkpoints in {path} can be read. Nothing was changed. `fit(..., fresh=True)` moves this folder aside and starts again.')
     return None
