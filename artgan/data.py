@@ -81,7 +81,7 @@ def move_aside(
     names = (path.with_name(f'{path.name}.old-{n}') for n in itertools.count(1))
     return path.rename(next(name for name in names if not os.path.lexists(name)))
 
-# %% ../nbs/00_data.ipynb #a4e51352
+# %% ../nbs/00_data.ipynb #508d0f37
 @contextmanager
 def locked(
     path, # the lock file
@@ -111,7 +111,7 @@ def remove_parts(
     stem:str='', # of the files concerned; all if left out
 ):
     "Delete what sessions that were killed while writing have left"
-    for part in Path(folder).glob(f'.{glob_escape(stem[:60])}*.part*'): part.unlink(missing_ok=True)
+    for part in Path(folder).glob(f'.{glob_escape(stem[:60])}*.[0-9]*-{"[0-9a-f]"*6}.part*'): part.unlink(missing_ok=True)
 
 # %% ../nbs/00_data.ipynb #4bd1ba4c
 image_suffixes = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff', '.gif')

@@ -647,7 +647,7 @@ def _loop(state, batches, history, path, config, step, score, stop, bar):
         if whole and state.step: save()
         raise
 
-# %% ../nbs/04_train.ipynb #0339ec8e
+# %% ../nbs/04_train.ipynb #e1b5f0d9
 most_rollbacks = 3
 
 class Diverged(ArithmeticError):
@@ -656,6 +656,7 @@ class Diverged(ArithmeticError):
 def _check_finite(state, history):
     "Raise if a loss since the last look, or a weight, is not finite"
     history.fetch()
+    if history.looked_at == len(history.rows): return  # nothing has happened since
     fine = all(math.isfinite(x) for row in history.rows[history.looked_at:] for x in row[3:7])
     norms = torch._foreach_norm([*state.G.parameters(), *state.D.parameters()])
     if not fine or not torch.stack(norms).isfinite().all(): raise Diverged(f'in or before step {state.step}')
@@ -797,11 +798,11 @@ def fit(
                                             seed=seed, start_idx=start_idx, amp=amp, tf32=tf32, compile=compile)))
         with locked(path.parent/f'.{path.name}.lock', f'the run folder {path}'): return _run(path, config, batches, device, data, fresh, score_every, show)
 
-# %% ../nbs/04_train.ipynb #85b5c4f6
+# %% ../nbs/04_train.ipynb #0d866a79
 def _run(path, config, batches, device, data, fresh, score_every, show):
     "What `fit` does in a folder that nobody else writes to"
+    for part in (path, path/'generated', path/'checkpoints'): remove_parts(part)  # first: a run that was killed in its first write has left nothing else
     folder = _open_folder(path, config, fresh)
-    for part in (path, path/'generated', path/'checkpoints'): remove_parts(part)
     state, history = _restore(path, config, batches, device)
     if _is_over(state, config):
         _write_about(path, folder)
