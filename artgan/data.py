@@ -232,8 +232,12 @@ def to_rgb(
         return Image.alpha_composite(Image.new('RGBA', img.size, 'white'), img).convert('RGB')
     return img.convert('RGB')
 
-# %% ../nbs/00_data.ipynb #bb5e3bb2
+# %% ../nbs/00_data.ipynb #cdf47ab5
 crops = ('center', 'pad', 'stretch')
+
+def _check_square(size, crop):
+    if crop not in crops: raise InputError(f"crop is {crop!r}; it can be {', '.join(map(repr, crops))}")
+    if not isinstance(size, int) or size < 1: raise InputError(f'size is {size!r}; it must be a whole number of pixels, such as 64')
 
 def to_square(
     img:Image.Image, # an RGB picture of any shape
@@ -403,7 +407,7 @@ def _cached(files, path, size, crop, workers, show):
         if need > free: raise InputError(f'the decoded pictures need {need/1e6:,.0f} MB in {path.parent}, and {free/1e6:,.0f} MB are free. {other}')
         return _make_cache(files, path, size, crop, workers, show)
 
-# %% ../nbs/00_data.ipynb #52ee9d63
+# %% ../nbs/00_data.ipynb #17f35229
 def load_images(
     src, # a folder, a zip file, or a list of files
     size:int=64, # side of the square, in pixels
@@ -414,8 +418,7 @@ def load_images(
     show:bool=True, # show a progress bar
 )->Pictures:
     "Decode every picture of `src` once; later calls open the result"
-    if crop not in crops: raise InputError(f"crop is {crop!r}; it can be {', '.join(map(repr, crops))}")
-    if not isinstance(size, int) or size < 1: raise InputError(f'size is {size!r}; it must be a whole number of pixels, such as 64')
+    _check_square(size, crop)
     files, _, passed = _find_images(src)
     name = 'list' if isinstance(src, (list, tuple)) else Path(src).expanduser().resolve().stem
     path = None if cache is False else _cache_path(files, name, size, crop, cache or cache_folder())
@@ -822,10 +825,9 @@ def download(
     part.rmdir()
     return target
 
-# %% ../nbs/00c_check.ipynb #db028ae0
+# %% ../nbs/00c_check.ipynb #029e4eab
 import base64, hashlib, html, io, warnings
 from dataclasses import dataclass
-from functools import partial
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -870,7 +872,7 @@ def _near_copies(squares, bits=6, levels=12):
             if j < i and first[i] < 0 and first[j] < 0 and np.abs(small[i] - small[j]).mean() < levels: first[i] = j
     return first
 
-# %% ../nbs/00c_check.ipynb #6205411b
+# %% ../nbs/00c_check.ipynb #67be74b8
 class CheckedFile(NamedTuple):
     "What was found out about one file"
     name: str     # inside the source
@@ -911,27 +913,38 @@ class ImageReport:
         if copies: text += f" {copies:,} of those used {'is a copy of another: it counts' if copies == 1 else 'are copies of others: they count'} twice."
         return text
 
-    def __repr__(self):
-        lines = [self.summary]
-        for kind, found in self.groups.items():
-            lines.append(f'{len(found):>7,}  {kind}')
-            lines += [f"         - {shown_name(f.name)}{f': {detail}' if detail else ''}" for f, detail in found[:3]] + ([f'         - and {len(found) - 3:,} more'] if len(found) > 3 else [])
-        return '\n'.join(lines)
-
-    def _repr_html_(self):
-        def picture(f):
-            if f.thumbnail is None: return ''
-            file = io.BytesIO()
-            Image.fromarray(f.thumbnail).save(file, 'PNG')
-            return f'<img width=64 title="{html.escape(shown_name(f.name))}" src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">'
-        rows = ''.join(f"<tr><td style='text-align:right'>{len(found):,}</td><td style='text-align:left'>{html.escape(kind)}</td>"
-                       f"<td style='text-align:left'>{'<br>'.join(html.escape(shown_name(f.name) + (f': {detail}' if detail else '')) for f, detail in found[:3])}</td>"
-                       f"<td style='text-align:left'>{''.join(picture(f) for f, _ in found[:6])}</td></tr>" for kind, found in self.groups.items())
-        return f'<p>{html.escape(self.summary)}</p><table><tr><th>files</th><th>what</th><th>for instance</th><th></th></tr>{rows}</table>'
+    def __repr__(self): return _as_text(self)
+    def _repr_html_(self): return _as_html(self)
 
 _not_meant = 'no picture by its name', 'folder seen before', 'folder of a run'
 
-# %% ../nbs/00c_check.ipynb #b6e3648b
+# %% ../nbs/00c_check.ipynb #cf5d2e6b
+def _line(f, detail): return shown_name(f.name) + (f': {detail}' if detail else '')
+
+def _as_text(report, most=3):
+    "A report as lines"
+    lines = [report.summary]
+    for kind, found in report.groups.items():
+        lines += [f'{len(found):>7,}  {kind}', *(f'         - {_line(*f)}' for f in found[:most])]
+        if len(found) > most: lines.append(f'         - and {len(found) - most:,} more')
+    return '\n'.join(lines)
+
+def _thumbnail(f):
+    "The square of a file as an HTML image"
+    if f.thumbnail is None: return ''
+    file = io.BytesIO()
+    Image.fromarray(f.thumbnail).save(file, 'PNG')
+    return f'<img width=64 title="{html.escape(shown_name(f.name))}" src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">'
+
+def _as_html(report, most=3):
+    "A report as a table"
+    def row(kind, found):
+        cells = f'{len(found):,}', html.escape(kind), '<br>'.join(html.escape(_line(*f)) for f in found[:most]), ''.join(_thumbnail(f) for f, _ in found[:2*most])
+        return '<tr>' + ''.join(f"<td style='text-align:left'>{cell}</td>" for cell in cells) + '</tr>'
+    rows = ''.join(row(*group) for group in report.groups.items())
+    return f'<p>{html.escape(report.summary)}</p><table><tr><th>files</th><th>what</th><th>for instance</th><th></th></tr>{rows}</table>'
+
+# %% ../nbs/00c_check.ipynb #3514b7bc
 def check_images(
     src, # a folder, a zip file, or a list of files
     size:int=64, # side of the square that training uses, in pixels
@@ -940,8 +953,7 @@ def check_images(
     show:bool=True, # show a progress bar
 )->ImageReport:
     "Look at every file before training, and change none"
-    if crop not in crops: raise InputError(f"crop is {crop!r}; it can be {', '.join(map(repr, crops))}")
-    if not isinstance(size, int) or size < 1: raise InputError(f'size is {size!r}; it must be a whole number of pixels, such as 64')
+    _check_square(size, crop)
     files, others, passed = _find_images(src)
     notes, digests, squares, checked, seen = {}, {}, {}, [], {}
     def look(file, data, img):  # by several threads, each for files of its own

@@ -472,11 +472,12 @@ def _check_device(device, amp):
         raise InputError(f'amp needs bfloat16, which {torch.cuda.get_device_name(device)} only emulates, slowly; leave amp out')
     return device
 
-# %% ../nbs/04_train.ipynb #5e79d7d2
+# %% ../nbs/04_train.ipynb #0a5b7c7c
 def _differences(old, new):
     "What two configurations disagree on, as text"
     old = {**json.loads(json.dumps(RECIPES['classic'])), **dict(minutes=None, mirror=False, hold_out=0.), **old}  # runs from before there were recipes
-    old, new = ({**c, 'data': {k: v for k, v in c.get('data', {}).items() if k != 'name' or 'fingerprint' not in c['data']}} for c in (old, new))  # the same pictures may have another folder
+    def nameless(config): return {**config, 'data': {k: v for k, v in config.get('data', {}).items() if k != 'name'}}  # the same pictures may be in another folder
+    old, new = nameless(old), nameless(new)
     return [f'{k}: {old.get(k)!r} there, {new.get(k)!r} now' for k in sorted({*old, *new}) if old.get(k) != new.get(k)
             and not (k in ('epochs', 'minutes') and old.get(k) and new.get(k) and new[k] > old[k])]
 
