@@ -24,9 +24,10 @@ def _train(args):
               seed=args.seed, device=args.device, amp=args.amp, tf32=args.tf32, compile=args.compile, fresh=args.fresh)
     print(run)
 
-# %% ../nbs/08_cli.ipynb #9497ca8c
+# %% ../nbs/08_cli.ipynb #b7c4500a
 def _generate(args):
-    folder = Path(args.out) if args.out else Path(args.run).with_suffix('')/'pictures' if Path(args.run).is_file() else run_path(args.run)/'pictures'
+    if args.out or not args.run: folder = Path(args.out or 'artgan-paintings')
+    else: folder = Path(args.run).with_suffix('')/'pictures' if Path(args.run).is_file() else run_path(args.run)/'pictures'
     for i, picture in enumerate(generate(args.run, args.n, args.seed, args.device)):
         with written_whole(folder/f'seed{args.seed}-{i:05d}.png') as tmp: Image.fromarray(picture.squeeze()).save(tmp)
     print(f'{args.n} pictures in {folder}')
@@ -127,14 +128,14 @@ def _add_training(command):
 
 def _add_device(add): add('--device', help='cuda, mps or cpu; the best there is if left out')
 
-# %% ../nbs/08_cli.ipynb #75c49318
+# %% ../nbs/08_cli.ipynb #546f7e6d
 def _add_using(command):
     "The commands that use a run"
     add = command('generate', _generate, 'make new pictures from saved weights')
-    add('run', help='a run folder, or a G.safetensors file')
+    add('run', nargs='?', help='a run folder, or a G.safetensors file; the paintings that artgan carries if left out')
     add('-n', type=int, metavar='N', help='how many', default=64)
     add('--seed', type=int, metavar='N', help='another seed, other pictures', default=0)
-    add('--out', help='folder for the pictures; pictures/ in the run folder if left out')
+    add('--out', help='folder for the pictures; pictures/ in the run folder, or artgan-paintings without one, if left out')
     _add_device(add)
 
     add = command('video', _video, 'make a video of all sample grids')
