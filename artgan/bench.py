@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['machine_line', 'count_macs', 'BenchRow', 'Bench', 'bench']
 
-# %% ../nbs/04a_bench.ipynb #63366e62
+# %% ../nbs/04a_bench.ipynb #761ee7e5
 import itertools, platform, subprocess, sys, time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ import artgan
 from .augment import augment
 from .data import Batches, InputError, demo_art, load_images, progress, to_float
 from .models import dcgan_discriminator, dcgan_generator, sizes
-from .train import (History, TrainState, _check_device, _check_recipe, _choose_recipe, _is_files, _make_step, _show, _torch_settings,
+from .train import (History, Screen, TrainState, _check_device, _check_recipe, _choose_recipe, _is_files, _make_step, _show, _torch_settings,
                           stop_on_interrupt, train_step)
 
 # %% ../nbs/04a_bench.ipynb #d50cf340
@@ -109,7 +109,7 @@ def _article(config, device):
         return _train_generator(opt_g, G, D, latent_shape, device), loss_d, real_score, fake_score
     return step
 
-# %% ../nbs/04a_bench.ipynb #f85de7c1
+# %% ../nbs/04a_bench.ipynb #6d2dde36
 def _whole_batches(batches):
     "Pictures of batch after batch, without end"
     while True: yield from (real for real, _ in batches if len(real) == batches.batch_size)
@@ -118,7 +118,7 @@ def _fit_cycles(config, images, device):
     "Two functions that take the steps of one cycle: as `fit` does, and by `train_step` alone"
     state, batches = TrainState(config, device), Batches(images, config['batch_size'], device=device)
     step, history, every, shown = _make_step(state, batches, config), History(Path('history.csv')), config['penalty_every'], [0.]
-    supply, bar, begun = _whole_batches(batches), progress(disable=True), time.perf_counter()
+    supply, screen, begun = _whole_batches(batches), Screen(progress(disable=True)), time.perf_counter()
 
     def whole():
         for _ in range(every):
@@ -129,7 +129,7 @@ def _fit_cycles(config, images, device):
             history.add(state.step, state.epoch + 1, state.images, scores, state.seconds)
             if state.seconds - shown[0] > 1:
                 shown[0] = state.seconds
-                _show(bar, history, state, batches, config)
+                _show(screen, history, state, batches, config)
 
     def bare():
         see = lambda pictures: augment(pictures, config['augment'], 1., state.latents)

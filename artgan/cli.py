@@ -17,11 +17,11 @@ from .data import InputError, KAGGLE_URL, check_images, crops, demo_art, downloa
 from .results import generate, make_video, plot_losses, plot_metrics, plot_scores, sample_grids, score_run
 from .train import RECIPES, fit, read_history, run_path
 
-# %% ../nbs/08_cli.ipynb #610d71a4
+# %% ../nbs/08_cli.ipynb #7956fe0d
 def _train(args):
     run = fit(args.path, args.epochs, args.lr, out=args.out, minutes=args.minutes, recipe=args.recipe, size=args.size, batch_size=args.batch_size,
               latent_size=args.latent_size, width=args.width, crop=args.crop, mirror=args.mirror, hold_out=args.hold_out, score_every=args.score_every,
-              seed=args.seed, device=args.device, amp=args.amp, tf32=args.tf32, compile=args.compile, fresh=args.fresh)
+              seed=args.seed, device=args.device, amp=args.amp, tf32=args.tf32, compile=args.compile, fresh=args.fresh, show='text')
     print(run)
 
 # %% ../nbs/08_cli.ipynb #b7c4500a
@@ -54,10 +54,10 @@ def _check(args): print(check_images(args.path, args.size, args.crop))
 # %% ../nbs/08_cli.ipynb #63bde610
 def _download(args): print(download(args.url, args.out))
 
-# %% ../nbs/08_cli.ipynb #a91d4d3e
+# %% ../nbs/08_cli.ipynb #e02213fa
 def _demo(args):
     images, _ = demo_art(2000, size=32)
-    run = fit(images, epochs=args.epochs, recipe='cpu', latent_size=32, width=32, score_every=0, out=args.out, device=args.device, fresh=args.fresh)
+    run = fit(images, epochs=args.epochs, recipe='cpu', latent_size=32, width=32, score_every=0, out=args.out, device=args.device, fresh=args.fresh, show='text')
     grids = sample_grids(run)
     print('\nWhat it learned, and how:')
     for name, what in (('before training', grids[0][1]), ('after training', grids[-1][1]), ('video', make_video(run))): print(f'  {name:16} {what}')

@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['RECIPES', 'columns', 'metric_columns', 'run_format', 'score_size', 'most_rollbacks', 'train_step', 'adam', 'cosine',
            'held_cosine', 'TrainState', 'update_average', 'sample', 'History', 'run_path', 'read_history', 'grid_path',
-           'save_samples', 'save_weights', 'weights_digest', 'checkpoints', 'save_checkpoint', 'load_verified',
-           'load_checkpoint', 'Replayed', 'stop_on_interrupt', 'Run', 'Diverged', 'fit']
+           'save_samples', 'save_weights', 'snapshot_path', 'save_snapshot', 'weights_digest', 'checkpoints',
+           'save_checkpoint', 'load_verified', 'load_checkpoint', 'Replayed', 'stop_on_interrupt', 'Run', 'Diverged',
+           'Screen', 'fit']
 
-# %% ../nbs/04_train.ipynb #93b45fc0
+# %% ../nbs/04_train.ipynb #38177023
 import copy, hashlib, json, math, os, pickle, platform, signal, threading, time, warnings, zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from torchvision.utils import save_image
 
 import artgan
 from .augment import augment, check_policy, mirror, ramp
-from .data import Batches, InputError, Pictures, _checksum, crops, denorm, fingerprint, free_space, get_default_device, load_images, locked, move_aside, progress, remove_parts, to_bytes, told_where, written_whole
+from .data import Batches, InputError, Pictures, _checksum, crops, denorm, fingerprint, free_space, get_default_device, in_kernel, load_images, locked, move_aside, progress, remove_parts, to_bytes, told_where, written_whole
 from .losses import LOSSES, squared_gradient
 from .models import discriminator, generator
 
@@ -256,7 +257,7 @@ def _rows(history, until):
     none = np.full(len(history['step']), np.nan)  # of runs from before there were metrics
     return [row for row in zip(*(history.get(c, none).tolist() for c in (*columns, *metric_columns))) if row[0] <= until]
 
-# %% ../nbs/04_train.ipynb #2a8b80a1
+# %% ../nbs/04_train.ipynb #b3341362
 def grid_path(
     path, # a run folder
     number:int, # of the grid; None: the one of the saved weights
@@ -287,6 +288,22 @@ def save_weights(
     about = {**{k: config[k] for k in ('network', 'size', 'latent_size', 'channels', 'width')}, 'sha256': weights_digest(weights)}
     with written_whole(path/'G.safetensors') as tmp:
         tmp.write_bytes(save(weights, {'artgan': json.dumps(about)}))
+
+def snapshot_path(
+    path, # a run folder
+    epoch:int, # after which it was taken
+)->Path: # of the file
+    "Where a snapshot of both networks is"
+    return Path(path)/f'snapshots/epoch-{epoch:04d}.safetensors'
+
+def save_snapshot(
+    state:TrainState, # a run
+    path:Path, # the file to write
+    config:dict, # names the networks and their arguments
+):
+    "Keep both networks as they are, in half precision, for the figures that show how they changed"
+    weights = {f'{name}.{k}': v.half().cpu().contiguous() if v.is_floating_point() else v.cpu() for name, net in (('G', state.painter), ('D', state.D)) for k, v in net.state_dict().items()}
+    with written_whole(path) as tmp: tmp.write_bytes(save(weights, {'artgan': json.dumps({k: config[k] for k in ('network', 'size', 'latent_size', 'channels', 'width')})}))
 
 def weights_digest(
     weights:dict, # name to tensor on the CPU
@@ -421,12 +438,13 @@ def stop_on_interrupt():
     finally:
         for s, old in before.items(): signal.signal(s, old if old is not None else signal.SIG_DFL)
 
-# %% ../nbs/04_train.ipynb #6accb5c0
+# %% ../nbs/04_train.ipynb #7fa6f59d
 def _check_whole(name, value, least):
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least: raise InputError(f'{name} is {value!r}; it must be a whole number, {least} or more')
 
-def _check_call(epochs, minutes, crop, hold_out, score_every):
+def _check_call(epochs, minutes, crop, hold_out, score_every, show=True):
     "Refuse what makes no sense with any recipe"
+    if show not in (True, False, 'text'): raise InputError(f"show is {show!r}; it can be True, False or 'text'")
     if epochs is not None and minutes is not None: raise InputError(f'epochs is {epochs} and minutes is {minutes}; a run has one of the two')
     if epochs is not None: _check_whole('epochs', epochs, 1)
     if minutes is not None and (isinstance(minutes, bool) or not isinstance(minutes, (int, float)) or not 0 < minutes < float('inf')):
@@ -616,8 +634,8 @@ def _open_scores(score_every, batches, config, path, show):
         if found['kid'] < best: save_checkpoint(state, path, batches.state_dict(), best=True)
     return score
 
-# %% ../nbs/04_train.ipynb #acec179a
-def _loop(state, batches, history, path, config, step, score, stop, bar):
+# %% ../nbs/04_train.ipynb #2cde115e
+def _loop(state, batches, history, path, config, step, score, stop, screen):
     "Train until the run is done or `stop` is set; what is on disk afterwards is what is in memory"
     begun, shown, whole = time.perf_counter() - state.seconds, state.seconds, True
     def save():
@@ -639,16 +657,16 @@ def _loop(state, batches, history, path, config, step, score, stop, bar):
                 if state.seconds - shown > 1:  # the one place that waits for the device
                     shown = state.seconds
                     _check_finite(state, history)
-                    _show(bar, history, state, batches, config)
+                    _show(screen, history, state, batches, config)
                 if over(): break
-            else: _end_epoch(state, batches, history, path, config, bar, save)
+            else: _end_epoch(state, batches, history, path, config, screen, save)
         if state.epoch_steps: save()
     except Diverged: raise
     except Exception:  # in the data, say, or a full disk: between two steps everything is in order, so it is kept
         if whole and state.step: save()
         raise
 
-# %% ../nbs/04_train.ipynb #e1b5f0d9
+# %% ../nbs/04_train.ipynb #b2f88e3e
 most_rollbacks = 3
 
 class Diverged(ArithmeticError):
@@ -663,9 +681,9 @@ def _check_finite(state, history):
     if not fine or not torch.stack(norms).isfinite().all(): raise Diverged(f'in or before step {state.step}')
     history.looked_at = len(history.rows)
 
-def _trained(state, batches, history, path, config, step, score, stop, bar):
+def _trained(state, batches, history, path, config, step, score, stop, screen):
     "Train; whether that came to an end, or has to be done again from the last checkpoint"
-    try: _loop(state, batches, history, path, config, step, score, stop, bar)
+    try: _loop(state, batches, history, path, config, step, score, stop, screen)
     except Diverged as e:
         times, notes = state.rollbacks + 1, state.notes
         _go_to(load_checkpoint(path), state, batches)
@@ -674,19 +692,19 @@ def _trained(state, batches, history, path, config, step, score, stop, bar):
         text = f'The numbers of the run became infinite or undefined {e}. It went back to step {state.step}'
         if times > most_rollbacks:
             text += f', for the {times}th time, and stops here. The learning rate, {config["lr"]:g}, is too high for these networks and pictures, or the pictures are not in [-1, 1]: try a tenth of it in a new run.'
-            _note(state, path, bar, f'diverged {times}', text)
+            _note(state, path, screen, f'diverged {times}', text)
             raise Diverged(text) from e
         state.rollbacks = times
-        _note(state, path, bar, f'diverged {times}', f'{text} and goes on with {config["lr"]*0.5**times:g} as the learning rate.')
+        _note(state, path, screen, f'diverged {times}', f'{text} and goes on with {config["lr"]*0.5**times:g} as the learning rate.')
         return False
     return True
 
-def _note(state, path, bar, kind, text):
+def _note(state, path, screen, kind, text):
     "Tell the user something once, and keep it with the run"
     if any(k == kind for _, k, _ in state.notes): return
     state.notes.append((state.step, kind, text))
     with written_whole(path/'notes.txt') as tmp: tmp.write_text(''.join(f'step {s}: {t}\n' for s, _, t in state.notes), encoding='utf-8')
-    if not bar.disable: bar.write(f'Note: {text}')
+    screen.write(f'Note: {text}')
 
 # %% ../nbs/04_train.ipynb #735d7160
 def _small(pictures): # [N, channels, size, size] -> [N, channels, 8, 8]
@@ -717,34 +735,58 @@ def _signs(state, history, batches, least=200):
         yield 'worse', (f'The pictures get worse: the last three scores (KID {", ".join(f"{k:.0f}" for k in kids[-3:])}) are far above the best, {min(kids):.0f}, whose state is in checkpoints/best.pt. '
                         'Training longer may not help; a lower learning rate, augmentation or more pictures may.')
 
-# %% ../nbs/04_train.ipynb #3c77a85a
-def _end_epoch(state, batches, history, path, config, bar, save):
+# %% ../nbs/04_train.ipynb #841e824b
+class Screen:
+    "What a person sees of a run: a progress bar with lines above it and, in a notebook, a live view"
+    def __init__(self,
+        bar, # the progress bar
+        view=None, # an `artgan.live.LiveView`
+    ): self.bar, self.view = bar, view
+
+    def write(self, line):
+        if not self.bar.disable: self.bar.write(line)
+
+@contextmanager
+def _open_screen(show, state, config, path, stop):
+    "A screen for as long as the block takes"
+    with progress(total=None, initial=state.images, unit='img', unit_scale=True, delay=0, disable=not show) as bar:
+        if not (show is True and in_kernel()): yield Screen(bar); return
+        from artgan.live import LiveView  # brings ipywidgets and matplotlib, which a command line does not need
+        view = LiveView(path, config, stop, lambda number: grid_path(path, number), lambda state: denorm(sample(state.painter, state.fixed)), len(columns))
+        try: yield Screen(bar, view)
+        finally: view.close()
+
+# %% ../nbs/04_train.ipynb #a086017e
+def _end_epoch(state, batches, history, path, config, screen, save):
     "What follows the last step of an epoch"
     _check_finite(state, history)
     state.epoch, state.epoch_steps = state.epoch + 1, 0
     _grid_if_due(state, path, config)
-    for kind, text in _signs(state, history, batches): _note(state, path, bar, kind, text)
+    for kind, text in _signs(state, history, batches): _note(state, path, screen, kind, text)
     save()
-    _show(bar, history, state, batches, config)
+    _show(screen, history, state, batches, config)
     loss_g, loss_d, real_score, fake_score = history.rows[-1][3:7]
     kid = next((f', kid: {row[len(columns)]:.1f}' for row in reversed(history.rows) if row[len(columns)] == row[len(columns)]), '')
     far = f"[{state.epoch}/{config['epochs']}]" if config['epochs'] else f"{state.epoch} ({state.seconds/60:.1f} of {config['minutes']:g} minutes)"
-    if not bar.disable: bar.write(f"Epoch {far}, loss_g: {loss_g:.4f}, loss_d: {loss_d:.4f}, real_score: {real_score:.4f}, fake_score: {fake_score:.4f}{kid}")
+    screen.write(f"Epoch {far}, loss_g: {loss_g:.4f}, loss_d: {loss_d:.4f}, real_score: {real_score:.4f}, fake_score: {fake_score:.4f}{kid}")
 
 def _grid_if_due(state, path, config):
-    "The grid of this moment, if the run stands between two epochs and it is not there"
-    number = state.epoch + config['start_idx'] - 1
-    if not state.epoch_steps and not grid_path(path, number).exists(): save_samples(state, path, number)
+    "The grid and, now and then, the snapshot of this moment, if the run stands between two epochs and they are not there"
+    if state.epoch_steps: return
+    number, snapshot = state.epoch + config['start_idx'] - 1, snapshot_path(path, state.epoch)
+    if not grid_path(path, number).exists(): save_samples(state, path, number)
+    if state.epoch & (state.epoch - 1) == 0 and not snapshot.exists(): save_snapshot(state, snapshot, config)  # 0, 1, 2, 4, 8 ...
 
-def _show(bar, history, state, batches, config):
-    "Bring the progress bar up to date"
+def _show(screen, history, state, batches, config):
+    "Bring the progress bar and the live view up to date"
     history.fetch()
-    done = _progress(state, batches, config)
+    bar, done = screen.bar, _progress(state, batches, config)
     bar.total = round(state.images/done) if done else None  # nobody knows, in the first epoch of what has no length
     loss_g, loss_d, real_score, fake_score = history.rows[-1][3:7]
     bar.set_postfix_str(f'loss_g {loss_g:.2f}, loss_d {loss_d:.2f}, real {real_score:.2f}, fake {fake_score:.2f}', refresh=False)
     bar.update(state.images - bar.n)
     bar.refresh()
+    if screen.view: screen.view.update(state, history, done)
 
 # %% ../nbs/04_train.ipynb #a8d50896
 @contextmanager
@@ -756,7 +798,7 @@ def _torch_settings(device, tf32):
         try: yield
         finally: torch.set_float32_matmul_precision(precision)
 
-# %% ../nbs/04_train.ipynb #0a588ca4
+# %% ../nbs/04_train.ipynb #657453be
 def fit(
     data, # a folder, a zip file, a list of files, a uint8 array [N, size, size, 3], or batches such as a `DataLoader`
     epochs:int=None, # passes over the data; None: 300, unless there are `minutes`
@@ -781,10 +823,10 @@ def fit(
     tf32:bool=False, # TF32 multiplication on NVIDIA GPUs
     compile:bool=False, # `torch.compile` the networks
     fresh:bool=False, # move an existing run folder aside and start again
-    show:bool=True, # progress bar and a line an epoch
+    show=True, # progress bar, a line an epoch and, in a notebook, a live view; 'text': without the view; False: nothing
 )->Run:
     "Train a GAN on pictures, or continue the run that `out` holds"
-    _check_call(epochs, minutes, crop, hold_out, score_every)
+    _check_call(epochs, minutes, crop, hold_out, score_every, show)
     if epochs is None and minutes is None: epochs = 300
     device = _check_device(device, amp)
     path = Path(out) if out else Path('runs')/_data_name(data)
@@ -799,10 +841,10 @@ def fit(
                                             seed=seed, start_idx=start_idx, amp=amp, tf32=tf32, compile=compile)))
         with locked(path.parent/f'.{path.name}.lock', f'the run folder {path}'): return _run(path, config, batches, device, data, fresh, score_every, show)
 
-# %% ../nbs/04_train.ipynb #0d866a79
+# %% ../nbs/04_train.ipynb #8583bd1b
 def _run(path, config, batches, device, data, fresh, score_every, show):
     "What `fit` does in a folder that nobody else writes to"
-    for part in (path, path/'generated', path/'checkpoints'): remove_parts(part)  # first: a run that was killed in its first write has left nothing else
+    for part in (path, path/'generated', path/'checkpoints', path/'snapshots'): remove_parts(part)  # first: a run that was killed in its first write has left nothing else
     folder = _open_folder(path, config, fresh)
     state, history = _restore(path, config, batches, device)
     if _is_over(state, config):
@@ -825,11 +867,11 @@ def _check_space(state, path, config, show):
     numbers = sum(p.numel() for p in (*state.G.parameters(), *state.D.parameters()))
     checkpoint = 4*(3*numbers + sum(p.numel() for p in state.painter.parameters()))
     grids = (config['epochs'] or 100)*64*config['size']**2*config['channels']
-    need, free = 6*checkpoint + grids, free_space(path)  # three checkpoints, the best, one being written, and the weights
+    need, free = 6*checkpoint + grids + 20*numbers, free_space(path)  # three checkpoints, the best, one being written, and the weights; ten snapshots
     if need > free: raise InputError(f'{path} needs up to {need/1e6:,.0f} MB, and {free/1e6:,.0f} MB are free there; make room, or pass another `out` (on the command line --out)')
     if show: print(f'{path} will need up to {need/1e6:,.0f} MB; {free/1e6:,.0f} MB are free')
 
-# %% ../nbs/04_train.ipynb #6a838820
+# %% ../nbs/04_train.ipynb #b4ce29cb
 def _restore(path, config, batches, device):
     "A new run, or the one at `path` where its last checkpoint left it"
     state, history, found = TrainState(config, device), History(path/'history.csv'), load_checkpoint(path)
@@ -852,9 +894,9 @@ def _go_to(found, state, batches):
 def _train(state, batches, history, path, config, score_every, show, stop):
     "Train with everything around the loop: what it scores, shows and leaves"
     step, score = _make_step(state, batches, config), _open_scores(score_every, batches, config, path, show)
-    with progress(total=None, initial=state.images, unit='img', unit_scale=True, delay=0, disable=not show) as bar:
+    with _open_screen(show, state, config, path, stop) as screen:
         try:
-            while not _trained(state, batches, history, path, config, step, score, stop, bar): continue
+            while not _trained(state, batches, history, path, config, step, score, stop, screen): continue
         except torch.cuda.OutOfMemoryError as e:
             raise InputError(f"the GPU has no room for batches of {state.batch_size} pictures at {config['size']} pixels and width {config['width']}: pass batch_size={state.batch_size//2}, which needs about half "
                              f'as much, to a new run (another `out`, or fresh=True). What was trained is saved in {path}.') from e
