@@ -437,7 +437,7 @@ def _free_name(folder, stem, suffix):
     while any((folder/f'{stem}-{number:04d}{s}').exists() for s in (suffix, '.png')): number += 1
     return folder/f'{stem}-{number:04d}{suffix}'
 
-# %% ../nbs/07a_walk.ipynb #c89abc2d
+# %% ../nbs/07a_walk.ipynb #0a3fbdcd
 def _judge(target, device):
     "A function that says how far pictures [N, channels, size, size] in [-1, 1] are from `target`, [N]"
     def pixels(x): # at two scales, so that a shape slightly off is not as bad as no shape
@@ -458,12 +458,12 @@ class Projection:
     way:np.ndarray        # pictures on the way, uint8 [N, size, size, channels]
     def __repr__(self): return f'Projection: distance {self.distances[0]:.3f} at first, {self.distances[-1]:.3f} at the end'
 
-    def _repr_png_(self):
+    def _repr_jpeg_(self):
         fig, axes = plt.subplots(1, 2 + len(self.way), figsize=(1.5*(2 + len(self.way)), 1.9), layout='constrained')
         for ax, picture, title in zip(axes, (self.target, *self.way, self.picture), ('looked for', 'best at random', *['on the way']*(len(self.way) - 1), 'found')):
             ax.imshow(picture.squeeze(), cmap='gray'); ax.axis('off'); ax.set_title(title, fontsize='small')
         plt.close(fig)
-        buffer = io.BytesIO(); fig.savefig(buffer, dpi=90)
+        buffer = io.BytesIO(); fig.savefig(buffer, dpi=90, format='jpeg')
         return buffer.getvalue()
 
 def project(
@@ -536,7 +536,7 @@ def _to_nearest(rows, train, mirrored, itself=False): # distance to the nearest,
         found.append((distance, at//2, at % 2 == 1))
     return [torch.cat(column).numpy() for column in zip(*found)]
 
-# %% ../nbs/07b_originality.ipynb #bcd88d07
+# %% ../nbs/07b_originality.ipynb #dfe881cd
 @dataclass(repr=False)
 class Originality:
     "Generated pictures, the training pictures nearest to them, and what real pictures have"
@@ -587,8 +587,8 @@ class Originality:
         plt.close(fig)
         return fig
 
-    def _repr_png_(self):
-        buffer = io.BytesIO(); self.show().savefig(buffer, dpi=90)
+    def _repr_jpeg_(self):
+        buffer = io.BytesIO(); self.show().savefig(buffer, dpi=90, format='jpeg')
         return buffer.getvalue()
 
 def nearest(
