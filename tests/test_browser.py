@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from importlib.util import find_spec
 from pathlib import Path
 
 import nbformat
@@ -59,17 +60,18 @@ def opened(lab, browser):
     "A function that opens a notebook with these cells, runs all of it, and gives the page and the folder"
     address, folder = lab
     pages = []
-    def open_notebook(name, *cells):
+    def open_notebook(name, *cells, interface='doc/tree'):
         nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells], metadata={'kernelspec': {'display_name': 'Python 3', 'language': 'python', 'name': 'python3'}})
         nbformat.write(nb, folder/f'{name}.ipynb')
         page = browser.new_page(viewport={'width': 1300, 'height': 1500})
         pages.append(page)
-        page.goto(f'{address}/doc/tree/{name}.ipynb?reset')
+        page.goto(f'{address}/{interface}/{name}.ipynb?reset')
         page.get_by_role('menuitem', name='Run', exact=True).wait_for(timeout=90_000)
         def started(): # the kernel, as the server knows it; the page says idle before there is one
             with urllib.request.urlopen(f'{address}/api/sessions') as answer: return any(x['path'] == f'{name}.ipynb' and x['kernel']['execution_state'] == 'idle' for x in json.load(answer))
         until(started, 90)
-        page.locator('.jp-Notebook-ExecutionIndicator[data-status=idle]').wait_for(timeout=60_000)
+        page.locator('.jp-Notebook-ExecutionIndicator[data-status=idle], .jp-NotebookKernelStatus').first.wait_for(state='attached', timeout=60_000)
+        page.wait_for_timeout(500)
         page.get_by_role('menuitem', name='Run', exact=True).click()
         page.get_by_role('menuitem', name='Run All Cells', exact=True).click()
         return page, folder
@@ -96,10 +98,11 @@ def source(page, i=0): return page.locator('.jp-OutputArea-output img.widget-ima
 # what a widget shows comes as a blob, whose address changes with the picture
 
 
-def test_explorer(opened):
-    page, folder = opened('explore', 'from artgan.explore import explore\ne = explore(start=5)\ne')
+@pytest.mark.parametrize('interface', ['doc/tree', pytest.param('notebooks', marks=pytest.mark.skipif(find_spec('notebook') is None, reason='no Jupyter Notebook 7 here'))])
+def test_explorer(opened, interface):
+    page, folder = opened(interface[:3], 'from artgan.explore import Path, explore\ne = explore(start=5)\n' + f"e.painter.folder = Path('{interface[:3]}-kept')" + '\ne', interface=interface)
     page.locator('img.widget-image').first.wait_for(timeout=90_000)
-    shot(page, 'explorer-before')
+    shot(page, f'explorer-before-{interface[:3]}')
     pictures = [source(page)]
     def changed():
         until(lambda: source(page) != pictures[-1])
@@ -120,8 +123,8 @@ def test_explorer(opened):
     changed()
     page.get_by_role('button', name='keep', exact=True).click()
     until(lambda: 'kept as' in page.locator('.widget-html').all_inner_texts().__str__())
-    shot(page, 'explorer-kept')
-    kept, = (folder/'artgan-paintings'/'kept').glob('*.png')
+    shot(page, f'explorer-kept-{interface[:3]}')
+    kept, = (folder/f'{interface[:3]}-kept').glob('*.png')
     with Image.open(kept) as image: assert image.size == (64, 64) and len(json.loads(image.text['artgan'])['latent']) > 100
     assert page.locator('img.widget-image').count() == 2, 'the shelf shows it'
 
