@@ -5,9 +5,8 @@
 # %% auto #0
 __all__ = ['Painter', 'enlarge', 'save_picture', 'read_latent', 'to_latents', 'weight_directions', 'activation_directions', 'Explorer', 'explore', 'children', 'Breeder', 'breed', 'slerp', 'Walk', 'path_through', 'walk', 'Projection', 'project', 'Originality', 'nearest', 'Replay', 'replay']
 
-# %% ../nbs/07_explore.ipynb #dec324eb
-import base64, io, json, re, zlib
-from dataclasses import dataclass
+# %% ../nbs/07_explore.ipynb #f74f11d7
+import base64, json
 from pathlib import Path
 
 import ipywidgets as W
@@ -16,6 +15,7 @@ import torch
 from PIL import Image, PngImagePlugin
 
 from .data import InputError, get_default_device, to_bytes, written_whole
+from .live import _to_jpeg
 from .models import Basis, _layers
 from .results import _load, draw_latents
 from .train import weights_digest
@@ -42,7 +42,7 @@ class Painter:
         "Paint"
         return torch.cat([to_bytes(self.network(z.to(self.device))) for z in latents.split(batch_size)]).numpy()
 
-# %% ../nbs/07_explore.ipynb #a752cb00
+# %% ../nbs/07_explore.ipynb #3adf949b
 def enlarge(
     picture:np.ndarray, # uint8 [size, size, 3 or 1]
     pixels:int=None, # side of the result; None: as it is
@@ -50,6 +50,11 @@ def enlarge(
     "A picture at another size, smoothed (Lanczos); the network adds no detail to it"
     image = Image.fromarray(picture.squeeze())
     return image if pixels in (None, image.width) else image.resize((pixels, pixels), Image.LANCZOS)
+
+def _free_name(folder, stem, *suffixes): # stem-0001 and the first suffix, or the next number that no file has with any of them
+    number = 1
+    while any((folder/f'{stem}-{number:04d}{s}').exists() for s in suffixes): number += 1
+    return folder/f'{stem}-{number:04d}{suffixes[0]}'
 
 def save_picture(
     painter:Painter, # which paints it
@@ -59,11 +64,10 @@ def save_picture(
 )->Path: # a new file, kept-0001.png and so on
     "Keep a picture and its latent in one PNG"
     folder = Path(folder or painter.folder)
-    taken = [int(m[1]) for p in folder.glob('kept-*.png') if (m := re.fullmatch(r'kept-(\d+)\.png', p.name))]
     about = PngImagePlugin.PngInfo()
     numbers = latent.detach().cpu().float().flatten().numpy()
     about.add_text('artgan', json.dumps({'latent': base64.b64encode(numbers.astype('<f4').tobytes()).decode(), 'generator': painter.digest}))
-    path = folder/f'kept-{max(taken, default=0) + 1:04d}.png'
+    path = _free_name(folder, 'kept', '.png')
     with written_whole(path) as tmp: enlarge(painter(latent)[0], pixels).save(tmp, pnginfo=about)
     return path
 
@@ -96,7 +100,7 @@ def to_latents(
     if latents.dim() not in (2, 4) or latents[0].numel() != painter.latent_size: raise InputError(f'a latent has shape {tuple(latents.shape)}; this generator takes [N, {painter.latent_size}]')
     return latents.reshape(len(latents), -1, 1, 1)
 
-# %% ../nbs/07_explore.ipynb #435c7225
+# %% ../nbs/07_explore.ipynb #9fcf6aff
 def weight_directions(
     network:torch.nn.Module, # a generator
     n:int=6, # how many
@@ -112,6 +116,19 @@ def _upright(d): # of the two signs of a direction, always the same one
     return d*d.gather(1, d.abs().argmax(1, keepdim=True)).sign()
 
 @torch.no_grad()
+def _at_sizes(net, x): # {side: the last map of that side, [N, channels, side, side] on the CPU}, in the order of the network
+    maps = {}
+    def note(module, inputs, output):
+        if output.dim() == 4 and output.shape[-1] >= 4: maps[output.shape[-1]] = output
+    hooks = [layer.register_forward_hook(note) for layer in _layers(net)]
+    try: net(x)
+    finally:
+        for hook in hooks: hook.remove()
+    return {side: m.cpu() for side, m in maps.items()}
+
+
+# %% ../nbs/07_explore.ipynb #d8a9a1fe
+@torch.no_grad()
 def activation_directions(
     network:torch.nn.Module, # a generator
     latent_size:int, # numbers in its latents
@@ -120,16 +137,8 @@ def activation_directions(
     seed:int=0, # of their latents
 )->torch.Tensor: # [n, latent_size], unit vectors, the strongest first
     "Latent directions along the principal components of a hidden layer (Härkönen et al. 2020)"
-    device, z, seen = next(network.parameters()).device, draw_latents(samples, latent_size, seed), []
-    outputs = []
-    hooks = [m.register_forward_hook(lambda m, i, o: seen.append(o) if o.dim() == 4 and o.shape[-1] == 8 else None) for m in _layers(network)]
-    try:
-        for part in z.split(64):
-            seen.clear(); network(part.to(device))
-            outputs.append(seen[-1].flatten(1).cpu())
-    finally:
-        for hook in hooks: hook.remove()
-    x = torch.cat(outputs)
+    device, z = next(network.parameters()).device, draw_latents(samples, latent_size, seed)
+    x = torch.cat([_at_sizes(network, part.to(device))[8].flatten(1) for part in z.split(64)])
     x = x - x.mean(0)
     with torch.random.fork_rng(devices=[]):  # its iterations begin at random
         torch.manual_seed(seed)
@@ -138,21 +147,16 @@ def activation_directions(
     along = torch.linalg.lstsq(flat, x @ components).solution.T  # how each component goes with the latent
     return _upright(torch.nn.functional.normalize(along, dim=1))
 
-# %% ../nbs/07_explore.ipynb #b1489665
+# %% ../nbs/07_explore.ipynb #5fed9533
 def _shown(picture, pixels): # what an Image widget takes: a JPEG of a picture, enlarged
-    buffer = io.BytesIO()
-    enlarge(picture, pixels).convert('RGB').save(buffer, 'jpeg', quality=92)
-    return buffer.getvalue()
+    return _to_jpeg(enlarge(picture, pixels), 92)
 
 def _image(pixels): return W.Image(format='jpeg', width=pixels, height=pixels, layout=W.Layout(width=f'{pixels}px', height=f'{pixels}px', margin='2px'))
 
 class _Fallback:
     "What a page shows where no kernel runs: a picture of the widget as it was"
     def _repr_mimebundle_(self, **kwargs):
-        data = super()._repr_mimebundle_(**kwargs) or {}
-        buffer = io.BytesIO()
-        self.sheet().convert('RGB').save(buffer, 'jpeg', quality=88)
-        return {**data, 'image/jpeg': base64.b64encode(buffer.getvalue()).decode()}
+        return {**(super()._repr_mimebundle_(**kwargs) or {}), 'image/jpeg': base64.b64encode(_to_jpeg(self.sheet())).decode()}
 
 class _Shelf(W.Box):
     "Small pictures of what was kept"
@@ -163,45 +167,44 @@ class _Shelf(W.Box):
         small.value = _shown(picture, 64)
         self.children = (*self.children, W.VBox([small, W.HTML(f'<span style="font-size:10px">{path.name}</span>')]))
 
-# %% ../nbs/07_explore.ipynb #1e816c62
-class Explorer(_Fallback, W.VBox):
-    "A picture and the controls that change it"
+# %% ../nbs/07_explore.ipynb #e58c3c3b
+class _Controls(W.VBox):
+    "What the explorer is steered with: the controls and where they stand"
     sizes = {'as painted': 0, '256 pixels': 256, '512 pixels': 512, '1024 pixels': 1024}
 
+    def _make_controls(self, seed, half): # `half` sliders of each kind
+        "Make them, and the box in which they stand"
+        slider = dict(continuous_update=True, readout_format='.1f', layout=W.Layout(width='330px'))
+        self.image, self.status, self.shelf = _image(320), W.HTML(), _Shelf()
+        self.seed = W.BoundedIntText(seed, 0, 2**31 - 1, description='seed', layout=W.Layout(width='240px'))
+        self.truncation = W.FloatSlider(1., min=0., max=1.5, step=0.05, description='truncation', **{**slider, 'readout_format': '.2f'})
+        self.sliders = [W.FloatSlider(0., min=-8., max=8., step=0.1, description=f'{i % half + 1}', **slider) for i in range(2*half)]
+        self.random, self.reset, self.undo, self.keep = (W.Button(description=text, tooltip=tip, layout=W.Layout(width='78px')) for text, tip in
+            (('random', 'another picture'), ('reset', 'all sliders to the middle'), ('undo', 'back by one change'), ('keep', 'save the picture and its latent')))
+        self.pixels = W.Dropdown(options=self.sizes, value=0, layout=W.Layout(width='120px'))
+        heading = lambda text: W.HTML(f'<b>{text}</b>')
+        rows = W.HBox([self.seed, self.truncation]), W.HBox([W.VBox([heading('strongest in the weights'), *self.sliders[:half]]), W.VBox([heading('strongest in the activations'), *self.sliders[half:]])])
+        return W.VBox([*rows, W.HBox([self.random, self.reset, self.undo, self.keep, self.pixels])])
+
+# %% ../nbs/07_explore.ipynb #229e3ae6
+class Explorer(_Fallback, _Controls):
+    "A picture and the controls that change it"
     def __init__(self,
         run=None, # folder of a run, what `fit` returned, or a file of weights; None: the paintings that the package carries
         start=0, # where to begin: a seed, a kept picture, or a latent
-        n:int=6, # sliders of each kind
         device=None, # where to compute; None: the GPU if there is one
     ):
         self.painter = Painter(run, device)
         self.base = to_latents(start, self.painter)[:1]  # what the seed, or a kept picture, gave
         net, size = self.painter.network, self.painter.latent_size
-        self.directions = torch.cat([weight_directions(net, n), activation_directions(net, size, n)])
+        self.directions = torch.cat([weight_directions(net), activation_directions(net, size)])
         self.history, self._last, self._quiet, self.kept = [], None, False, []
-        self._build(start if isinstance(start, int) else 0)
-        super().__init__([W.HBox([W.VBox([self.image, self.status]), W.VBox(self._controls())]), self.shelf])
-        self._state = self._read()
-        self._paint()
-
-    def _build(self, seed):
-        "Make the controls and connect them"
-        slider = dict(continuous_update=True, readout_format='.1f', layout=W.Layout(width='330px'))
-        self.image, self.status, self.shelf = _image(320), W.HTML(), _Shelf()
-        self.seed = W.BoundedIntText(seed, 0, 2**31 - 1, description='seed', layout=W.Layout(width='240px'))
-        self.truncation = W.FloatSlider(1., min=0., max=1.5, step=0.05, description='truncation', **{**slider, 'readout_format': '.2f'})
-        self.sliders = [W.FloatSlider(0., min=-8., max=8., step=0.1, description=f'{i % (len(self.directions)//2) + 1}', **slider) for i in range(len(self.directions))]
-        self.random, self.reset, self.undo, self.keep = (W.Button(description=text, tooltip=tip, layout=W.Layout(width='78px')) for text, tip in
-            (('random', 'another picture'), ('reset', 'all sliders to the middle'), ('undo', 'back by one change'), ('keep', 'save the picture and its latent')))
-        self.pixels = W.Dropdown(options=self.sizes, value=0, layout=W.Layout(width='120px'))
+        controls = self._make_controls(start if isinstance(start, int) else 0, len(self.directions)//2)
+        super().__init__([W.HBox([W.VBox([self.image, self.status]), controls]), self.shelf])
         for control in (self.seed, self.truncation, *self.sliders): control.observe(self._changed, 'value')
         for button, does in ((self.random, self._on_random), (self.reset, self._on_reset), (self.undo, self._on_undo), (self.keep, self._on_keep)): button.on_click(does)
-
-    def _controls(self):
-        half = len(self.sliders)//2
-        heading = lambda text: W.HTML(f'<b>{text}</b>')
-        return [W.HBox([self.seed, self.truncation]), W.HBox([W.VBox([heading('strongest in the weights'), *self.sliders[:half]]), W.VBox([heading('strongest in the activations'), *self.sliders[half:]])]),
-                W.HBox([self.random, self.reset, self.undo, self.keep, self.pixels])]
+        self._state = self._read()
+        self._paint()
 
     @property
     def latent(self): # [1, latent_size, 1, 1]
@@ -237,7 +240,7 @@ class Explorer(_Fallback, W.VBox):
 
     def _on_random(self, _=None):
         self._remember(None)
-        seed = int(torch.randint(2**31 - 1, (1,), generator=torch.Generator().manual_seed(zlib.crc32(str(self.seed.value).encode()))))
+        seed = int(np.random.default_rng().integers(2**31))
         self._write(to_latents(seed, self.painter), seed, self.truncation.value, [0.]*len(self.sliders))
 
     def _on_reset(self, _=None):
@@ -374,7 +377,7 @@ def slerp(
     bent = (torch.sin((1 - t)*omega)*a + torch.sin(t*omega)*b)/torch.sin(omega)
     return torch.where(torch.sin(omega).abs() < 1e-4, a + t*(b - a), bent)  # a straight line where there is no arc
 
-# %% ../nbs/07a_walk.ipynb #e12e4858
+# %% ../nbs/07a_walk.ipynb #a5156910
 @dataclass(repr=False)
 class Walk:
     "A walk through latents"
@@ -402,6 +405,7 @@ def path_through(
     legs = [slerp(a[None], b[None], t) for a, b in zip(ends, ends[1:])]
     return torch.cat(legs if loop else [*legs, ends[-1:]])
 
+# %% ../nbs/07a_walk.ipynb #5c618c01
 def walk(
     run=None, # folder of a run, what `fit` returned, or a file of weights; None: the paintings that the package carries
     seeds=(0, 1, 2, 3), # where to pass: seeds, kept pictures or latents
@@ -418,9 +422,10 @@ def walk(
     if pixels < 16 or pixels % 2: raise InputError(f'pixels={pixels}: give an even number, at least 16')
     painter = Painter(run, device)
     latents = path_through(to_latents(list(seeds), painter), max(1, round(seconds*fps)), loop, ease)
-    path = Path(out) if out else _free_name(painter.folder, 'walk', '.webm')
+    path = Path(out) if out else _free_name(painter.folder, 'walk', '.webm', '.png')
     if path.suffix.lower() not in CODECS: raise InputError(f'{path}: the suffix chooses the codec and must be one of {", ".join(CODECS)}')
-    if path.exists(): raise InputError(f'{path} exists already: pass another name')
+    for file in (path, path.with_suffix('.png')):
+        if file.exists(): raise InputError(f'{file} exists already: pass another name')
     with written_whole(path) as part:
         writer = _open_writer(part, fps, (pixels, pixels))
         try:
@@ -432,12 +437,7 @@ def walk(
     with written_whole(path.with_suffix('.png')) as part: enlarge(np.concatenate(stills, 1)).save(part)
     return Walk(path, path.with_suffix('.png'), latents)
 
-def _free_name(folder, stem, suffix):
-    number = 1
-    while any((folder/f'{stem}-{number:04d}{s}').exists() for s in (suffix, '.png')): number += 1
-    return folder/f'{stem}-{number:04d}{suffix}'
-
-# %% ../nbs/07a_walk.ipynb #0a3fbdcd
+# %% ../nbs/07a_walk.ipynb #aba86ae0
 def _judge(target, device):
     "A function that says how far pictures [N, channels, size, size] in [-1, 1] are from `target`, [N]"
     def pixels(x): # at two scales, so that a shape slightly off is not as bad as no shape
@@ -448,6 +448,8 @@ def _judge(target, device):
     with torch.no_grad(): wanted = seen(target)
     return lambda x: pixels(x) + (1 - (seen(x)*wanted).sum(1))
 
+
+# %% ../nbs/07a_walk.ipynb #19c253f8
 @dataclass(repr=False)
 class Projection:
     "The latent whose picture comes nearest to a given one"
@@ -463,9 +465,11 @@ class Projection:
         for ax, picture, title in zip(axes, (self.target, *self.way, self.picture), ('looked for', 'best at random', *['on the way']*(len(self.way) - 1), 'found')):
             ax.imshow(picture.squeeze(), cmap='gray'); ax.axis('off'); ax.set_title(title, fontsize='small')
         plt.close(fig)
-        buffer = io.BytesIO(); fig.savefig(buffer, dpi=90, format='jpeg')
+        buffer = io.BytesIO()
+        fig.savefig(buffer, dpi=90, format='jpeg')
         return buffer.getvalue()
 
+# %% ../nbs/07a_walk.ipynb #19a76aa0
 def project(
     run=None, # folder of a run, what `fit` returned, or a file of weights; None: the paintings that the package carries
     picture=None, # what to look for: a file, a PIL image, or uint8 [height, width, 3 or 1]
@@ -498,11 +502,12 @@ def project(
 def _as_target(picture, painter): # [1, channels, size, size] in [-1, 1]
     if isinstance(picture, (str, Path)):
         try:
-            with Image.open(picture) as opened: picture = to_rgb(opened)
+            with Image.open(picture) as opened: opened.load(); picture = opened
         except OSError as e: raise InputError(f'{picture} is not a picture that can be read: {e}') from e
     elif isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim in (2, 3): picture = Image.fromarray(picture.squeeze())
     elif not isinstance(picture, Image.Image): raise InputError(f'picture is {type(picture).__name__}: pass a file, a PIL image, or uint8 [height, width, 3]')
-    pixels = np.asarray(to_square(picture.convert('L' if painter.channels == 1 else 'RGB'), painter.size))
+    picture = to_square(to_rgb(picture), painter.size)  # upright, and transparency over white
+    pixels = np.asarray(picture if painter.channels == 3 else picture.convert('L'))
     return to_float(torch.tensor(pixels.reshape(1, painter.size, painter.size, painter.channels))).to(painter.device)
 
 # %% ../nbs/07b_originality.ipynb #85013847
@@ -518,9 +523,9 @@ from .data import InputError
 from .metrics import _bytes, features, metrics_available
 from .results import generate, run_pictures
 
-# %% ../nbs/07b_originality.ipynb #9c32a49a
-def _embed(images, kind, device): # float32 [N, numbers], whose Euclidean distances are the distances
-    if kind == 'lite0': return F.normalize(features(images, device=device), dim=1)
+# %% ../nbs/07b_originality.ipynb #fb2ee195
+def _embed(images, kind, device, keep=False): # float32 [N, numbers], whose Euclidean distances are the distances; of real pictures they are kept
+    if kind == 'lite0': return F.normalize(features(images, device=device, cache=keep), dim=1)
     small = F.adaptive_avg_pool2d(torch.tensor(_bytes(images, least=1)).permute(0, 3, 1, 2)/255, 16).flatten(1)
     return small/small.shape[1]**0.5
 
@@ -536,7 +541,30 @@ def _to_nearest(rows, train, mirrored, itself=False): # distance to the nearest,
         found.append((distance, at//2, at % 2 == 1))
     return [torch.cat(column).numpy() for column in zip(*found)]
 
-# %% ../nbs/07b_originality.ipynb #dfe881cd
+# %% ../nbs/07b_originality.ipynb #5bcd17bb
+def _show_nearest(found, n):
+    "The `n` most suspicious pictures above their neighbours, and the distances of all"
+    worst = found.distances.argsort()[:n]
+    fig = plt.figure(figsize=(1.05*len(worst), 4.6), layout='constrained')
+    top, bottom = fig.subfigures(2, 1, height_ratios=(2.3, 2))
+    axes = top.subplots(2, len(worst), squeeze=False)
+    for (above, below), i in zip(axes.T, worst):
+        for ax, picture in ((above, found.pictures[i]), (below, found.nearest[i])): ax.imshow(picture.squeeze(), cmap='gray'); ax.set(xticks=[], yticks=[])
+        near = found.distances[i] < found.limit
+        above.set_title(f'{found.distances[i]:.2f}', fontsize='small', color='crimson' if near else 'black')
+    axes[0, 0].set_ylabel('generated', fontsize='small'); axes[1, 0].set_ylabel('nearest real', fontsize='small')
+    ax = bottom.subplots()
+    bins = np.linspace(0, max(found.distances.max(), found.honest.max()), 40)
+    ax.hist(found.honest, bins, density=True, alpha=.5, label='held-out real pictures' if found.held_out else 'training pictures, to the others')
+    ax.hist(found.distances, bins, density=True, alpha=.5, label='generated pictures')
+    ax.axvline(found.limit, color='crimson', lw=1, label='5 % of the real ones are nearer')
+    ax.set(xlabel=f'distance to the nearest training picture ({"lite0 features" if found.kind == "lite0" else "16 x 16 pixels"})', yticks=[])
+    ax.set_title(str(found).split(' (')[0] + f': {"it copies" if found.copies else "no sign of copying"}', fontsize='small')
+    ax.legend(fontsize='x-small')
+    plt.close(fig)
+    return fig
+
+# %% ../nbs/07b_originality.ipynb #4de40b8f
 @dataclass(repr=False)
 class Originality:
     "Generated pictures, the training pictures nearest to them, and what real pictures have"
@@ -567,30 +595,13 @@ class Originality:
 
     def show(self, n=10): # plt.Figure
         "The `n` most suspicious pictures above their neighbours, and the distances of all"
-        worst = self.distances.argsort()[:n]
-        fig = plt.figure(figsize=(1.05*len(worst), 4.6), layout='constrained')
-        top, bottom = fig.subfigures(2, 1, height_ratios=(2.3, 2))
-        axes = top.subplots(2, len(worst), squeeze=False)
-        for (above, below), i in zip(axes.T, worst):
-            for ax, picture in ((above, self.pictures[i]), (below, self.nearest[i])): ax.imshow(picture.squeeze(), cmap='gray'); ax.set(xticks=[], yticks=[])
-            near = self.distances[i] < self.limit
-            above.set_title(f'{self.distances[i]:.2f}', fontsize='small', color='crimson' if near else 'black')
-        axes[0, 0].set_ylabel('generated', fontsize='small'); axes[1, 0].set_ylabel('nearest real', fontsize='small')
-        ax = bottom.subplots()
-        bins = np.linspace(0, max(self.distances.max(), self.honest.max()), 40)
-        ax.hist(self.honest, bins, density=True, alpha=.5, label='held-out real pictures' if self.held_out else 'training pictures, to the others')
-        ax.hist(self.distances, bins, density=True, alpha=.5, label='generated pictures')
-        ax.axvline(self.limit, color='crimson', lw=1, label='5 % of the real ones are nearer')
-        ax.set(xlabel=f'distance to the nearest training picture ({"lite0 features" if self.kind == "lite0" else "16 x 16 pixels"})', yticks=[])
-        ax.set_title(str(self).split(' (')[0] + f': {"it copies" if self.copies else "no sign of copying"}', fontsize='small')
-        ax.legend(fontsize='x-small')
-        plt.close(fig)
-        return fig
+        return _show_nearest(self, n)
 
     def _repr_jpeg_(self):
         buffer = io.BytesIO(); self.show().savefig(buffer, dpi=90, format='jpeg')
         return buffer.getvalue()
 
+# %% ../nbs/07b_originality.ipynb #80f4ee44
 def nearest(
     run=None, # folder of a run, or what `fit` returned; None: the paintings that the package carries, with their `data`
     pictures=None, # generated ones, uint8 [N, size, size, channels]; None: 256 new ones
@@ -612,24 +623,33 @@ def nearest(
 def _compare(pictures, real, held, kind, device):
     "One kind of distance"
     keep = np.setdiff1d(np.arange(len(real)), held if held is not None else [])
-    train, mirrored = (_embed(np.ascontiguousarray(x), kind, device) for x in (real[keep], real[keep][:, :, ::-1]))
+    train, mirrored = (_embed(np.ascontiguousarray(x), kind, device, keep=True) for x in (real[keep], real[keep][:, :, ::-1]))
     distances, at, flipped = _to_nearest(_embed(pictures, kind, device), train, mirrored)
-    honest = _to_nearest(_embed(real[held], kind, device), train, mirrored)[0] if held is not None else _to_nearest(train, train, mirrored, itself=True)[0]
+    honest = _to_nearest(_embed(real[held], kind, device, keep=True), train, mirrored)[0] if held is not None else _to_nearest(train, train, mirrored, itself=True)[0]
     shown = real[keep[at]]
     return Originality(pictures, np.where(flipped[:, None, None, None], shown[:, :, ::-1], shown), keep[at], distances, honest, held is not None, kind)
 
-# %% ../nbs/07c_replay.ipynb #9c936fad
-import io, math
+# %% ../nbs/07c_replay.ipynb #affe4f9c
+import io
+
 import ipywidgets as W
 import numpy as np
 from PIL import Image
 
-from .data import InputError
-from .live import LiveView, _curves, _open_grid
+from .live import _curves, _open_grid
 from .results import sample_grids
 from .train import read_history, run_path
 
-# %% ../nbs/07c_replay.ipynb #869ec690
+# %% ../nbs/07c_replay.ipynb #72de08a1
+def _life(path, first): # what `_curves` draws: a table or None, and the scores; and pictures seen by number of the grid, where `first` is the one before training
+    history = read_history(path) if (path/'history.csv').is_file() else {'step': ()}  # a run that has just begun
+    if len(history['step']) <= 20: return None, [], {}
+    table = np.stack([history[c] for c in ('images', 'loss_g', 'loss_d', 'real_score', 'fake_score')], 1)[::len(history['step'])//1500 + 1]
+    kid = history.get('kid', np.full(len(history['step']), np.nan))
+    return table, [(n, k) for n, k in zip(history['images'], kid) if k == k], {first + e: int(history['images'][history['epoch'] == e][-1]) for e in np.unique(history['epoch'])}
+
+
+# %% ../nbs/07c_replay.ipynb #bcec80d2
 class Replay(_Fallback, W.VBox):
     "All sample grids of a run under a slider, with the curves"
     def __init__(self,
@@ -638,16 +658,7 @@ class Replay(_Fallback, W.VBox):
     ):
         self.path, self.grids, self.size = run_path(run), sample_grids(run), pixels
         self.jpegs, self.plots = {}, {}
-        try: history = read_history(run)
-        except InputError: history = None  # nothing has been written yet
-        self.table, self.kids, self.seen = None, [], {}
-        if history is not None and len(history['step']) > 20:
-            every = len(history['step'])//1500 + 1
-            self.table = np.stack([history[c] for c in ('images', 'loss_g', 'loss_d', 'real_score', 'fake_score')], 1)[::every]
-            kid = history.get('kid', np.full(len(history['step']), math.nan))
-            self.kids = [(n, k) for n, k in zip(history['images'], kid) if k == k]
-            first = self.grids[0][0]
-            self.seen = {first + e: int(history['images'][history['epoch'] == e][-1]) for e in np.unique(history['epoch'])}
+        self.table, self.kids, self.seen = _life(self.path, self.grids[0][0])
         numbers = [n for n, _ in self.grids]
         self.title, self.image, self.plot = W.HTML(), W.Image(format='jpeg', width=pixels), W.Image(format='png', width=600)
         self.slider = W.SelectionSlider(options=numbers, value=numbers[-1], description='epoch', continuous_update=True, layout=W.Layout(width='420px'))

@@ -5,34 +5,19 @@
 # %% auto #0
 __all__ = ['plot_layers', 'snapshots', 'load_snapshot', 'judgements', 'plot_judgements', 'plot_activations', 'plot_truncation']
 
-# %% ../nbs/07d_figures.ipynb #da6e5e44
-import json
-from pathlib import Path
-
+# %% ../nbs/07d_figures.ipynb #c6508f43
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 
 from .data import InputError, to_float
-from .explore import Painter, to_latents
+from .explore import Painter, _at_sizes, to_latents
 from .metrics import _bytes
 from .models import _layers, discriminator, generator
-from .results import draw_latents, run_pictures
+from .results import _load_safetensors, draw_latents, run_pictures
 from .train import run_path
 
-# %% ../nbs/07d_figures.ipynb #dce1c664
-def _at_sizes(net, x): # {side: the last map of that side, [N, channels, side, side]}, in the order of the network
-    maps = {}
-    def note(module, inputs, output):
-        if output.dim() == 4 and output.shape[-1] >= 4: maps[output.shape[-1]] = output.detach().cpu()
-    hooks = [layer.register_forward_hook(note) for layer in _layers(net)]
-    try:
-        with torch.no_grad(): net(x)
-    finally:
-        for hook in hooks: hook.remove()
-    return maps
-
+# %% ../nbs/07d_figures.ipynb #b3a9df34
 def plot_layers(
     run=None, # folder of a run, what `fit` returned, or a file of weights; None: the paintings that the package carries
     start=0, # which picture: a seed, a kept picture, or a latent
@@ -42,21 +27,19 @@ def plot_layers(
     painter = Painter(run, 'cpu')
     latent = to_latents(start, painter)[:1]
     maps = {side: m for side, m in _at_sizes(painter.network, latent).items() if side < painter.size}
-    fig, axes = plt.subplots(len(maps), channels + 1, figsize=(0.95*(channels + 1), 1.05*len(maps)), squeeze=False, layout='constrained')
+    fig, axes = plt.subplots(len(maps), channels + 1, figsize=(0.95*(channels + 1), 1.2*len(maps)), squeeze=False, layout='constrained')
+    axes[0, 0].imshow(painter(latent)[0].squeeze(), cmap='gray')
+    axes[0, 0].set_title('the picture', fontsize='small')
     for row, (side, m) in zip(axes, maps.items()):
         strongest = m[0].flatten(1).std(1).topk(min(channels, m.shape[1])).indices
         for ax, c in zip(row[1:], strongest): ax.imshow(m[0, c], cmap='gray')
-        row[0].text(1, 0.5, f'{side} x {side}\n{m.shape[1]} channels', ha='right', va='center', fontsize='small', transform=row[0].transAxes)
+        row[1].set_title(f'{side} x {side}, {m.shape[1]} channels', fontsize='small', loc='left')
         for ax in row: ax.axis('off')
-    top = axes[0, 0]
-    top.imshow(painter(latent)[0].squeeze(), cmap='gray'); top.set_title('the picture', fontsize='small')
-    top.texts[0].set_visible(False)
-    top.text(0.5, -0.12, f'{next(iter(maps))} x {next(iter(maps))}, {next(iter(maps.values())).shape[1]} channels', ha='center', va='top', fontsize='x-small', transform=top.transAxes)
     fig.suptitle('What the layers of the generator draw', fontsize='medium')
     plt.close(fig)
     return fig
 
-# %% ../nbs/07d_figures.ipynb #8fd4f77d
+# %% ../nbs/07d_figures.ipynb #cf2165bb
 def snapshots(
     run, # folder of a run, or what `fit` returned
 )->dict: # epoch to file, in order
@@ -69,14 +52,13 @@ def load_snapshot(
     path, # one of them
 )->tuple: # the generator and the discriminator, on the CPU, in evaluation mode, and the size of latents
     "Both networks as they were"
-    try:
-        with safe_open(path, 'pt') as file: weights, spec = {k: file.get_tensor(k) for k in file.keys()}, json.loads(file.metadata()['artgan'])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as e: raise InputError(f'{path} is not a whole snapshot: {e}') from e
+    try: weights, spec = _load_safetensors(path)
+    except InputError as e: raise InputError(f'{path} is not a whole snapshot: {e}') from e
     G, D = generator(**spec), discriminator(**{k: v for k, v in spec.items() if k != 'latent_size'})
     for name, net in (('G', G), ('D', D)): net.load_state_dict({k[2:]: w for k, w in weights.items() if k.startswith(f'{name}.')})
     return G.eval(), D.eval(), spec['latent_size']
 
-# %% ../nbs/07d_figures.ipynb #18e93220
+# %% ../nbs/07d_figures.ipynb #1f355bf6
 def judgements(
     run, # folder of a run, or what `fit` returned
     data=None, # its pictures; None: where the run had them
@@ -104,13 +86,14 @@ def plot_judgements(
 )->plt.Figure: # a pair of axes for each snapshot
     "Histograms of the discriminator's scores over time"
     found = judgements(run, data, n)
-    fig, axes = plt.subplots(1, len(found), figsize=(1.6*len(found), 2.4), sharey=False, squeeze=False, layout='constrained')
+    colours = {'trained on': 'tab:blue', 'held out': 'tab:green', 'generated': 'tab:orange'}
+    fig, axes = plt.subplots(1, len(found), figsize=(1.6*len(found), 2.4), squeeze=False, layout='constrained')
     for ax, (epoch, kinds) in zip(axes[0], found.items()):
         everything = np.concatenate([*kinds.values()])
         low, high = np.quantile(everything, (0.005, 0.995))
         bins = np.linspace(low, max(high, low + 1e-3), 30)
-        for (kind, values), colour in zip(kinds.items(), ('tab:blue', 'tab:green', 'tab:orange') if len(kinds) == 3 else ('tab:blue', 'tab:orange')):
-            ax.hist(values.clip(bins[0], bins[-1]), bins, density=True, histtype='step' if kind == 'held out' else 'stepfilled', alpha=.9 if kind == 'held out' else .45, color=colour, label=kind)
+        for kind, values in kinds.items():
+            ax.hist(values.clip(bins[0], bins[-1]), bins, density=True, histtype='step' if kind == 'held out' else 'stepfilled', alpha=.9 if kind == 'held out' else .45, color=colours[kind], label=kind)
         ax.set_title(f'epoch {epoch}' if epoch else 'before training', fontsize='small')
         ax.set_yticks([]); ax.tick_params(labelsize=6); ax.locator_params(axis='x', nbins=4)
     axes[0, 0].legend(fontsize=6); fig.supxlabel('logit, above the median of generated pictures', fontsize='small')

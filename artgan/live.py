@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LiveView']
 
-# %% ../nbs/03a_live.ipynb #e5e1572e
+# %% ../nbs/03a_live.ipynb #e3f2b85d
 import base64, html, io, time
 from pathlib import Path
 
@@ -15,8 +15,10 @@ from IPython.display import HTML, display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
+from torchvision.transforms.functional import to_pil_image
+from torchvision.utils import make_grid
 
-# %% ../nbs/03a_live.ipynb #232f7214
+# %% ../nbs/03a_live.ipynb #4f205140
 def _curves(table, kids, marker=None): # bytes of a PNG
     "`table` [steps, 5]: images, the losses of G and D, real and fake score; `kids` [(images, KID)]; `marker`: images"
     fig = Figure(figsize=(6.6, 2.1), dpi=90, layout='constrained')
@@ -40,15 +42,18 @@ def _curves(table, kids, marker=None): # bytes of a PNG
     fig.savefig(buffer)
     return buffer.getvalue()
 
-def _as_jpeg(grid, pixels): # bytes of a JPEG of a sample grid
+def _to_jpeg(image, quality=88): # bytes of a JPEG of a PIL image
     buffer = io.BytesIO()
-    grid.convert('RGB').resize((pixels, pixels*grid.height//grid.width)).save(buffer, 'jpeg', quality=85)
+    image.convert('RGB').save(buffer, 'jpeg', quality=quality)
     return buffer.getvalue()
 
-def _open_grid(path, pixels):
-    with Image.open(path) as grid: return _as_jpeg(grid, pixels)
+def _narrow(grid, pixels): # a sample grid, so wide
+    return grid.resize((pixels, pixels*grid.height//grid.width))
 
-# %% ../nbs/03a_live.ipynb #315e87c1
+def _open_grid(path, pixels): # the same of a file, as bytes of a JPEG
+    with Image.open(path) as grid: return _to_jpeg(_narrow(grid, pixels))
+
+# %% ../nbs/03a_live.ipynb #472c45bb
 class LiveView:
     "What a notebook shows of a run while it trains"
     share = 0.005  # of the time, which drawing may take
@@ -63,7 +68,7 @@ class LiveView:
         metrics_at:int, # where in a row of the history KID and the Fréchet distance stand
     ):
         self.path, self.config, self.stop, self.grid, self.draw, self.metrics_at = Path(path), config, stop, grid, draw, metrics_at
-        self.begun, self.spent, self.shown, self.asked = time.perf_counter(), 0., None, False
+        self.begun, self.spent, self.shown, self.asked, self.disk = time.perf_counter(), 0., None, False, None
         self.seen, self.kids, self.speed, self.words, self.state = 0, [], [], '', None
         self.head, self.notes, self.plot = W.HTML(), W.HTML(), W.Image(format='png', width=600, layout=W.Layout(display='none'))  # until there is one
         self.before, self.now = (W.Image(format='jpeg', width=self.pixels) for _ in range(2))
@@ -89,16 +94,17 @@ class LiveView:
         "Called about once a second"
         begun = time.perf_counter()
         self.state, self.history = state, history
-        self._write(state, history, done)
+        self._write(done)
         if self.asked: self.asked = False; self._sample()
         grid = self._number() if self.grid(self._number()).exists() else None
-        if self.shown is None or self.spent + 0.2 < self.share*(begun - self.begun): self._draw(grid)
+        if self.disk is None or self.spent + 0.2 < self.share*(begun - self.begun): self._draw(grid)
         self.spent += time.perf_counter() - begun
 
     def _number(self): return self.state.epoch + self.config['start_idx'] - 1
 
-    def _write(self, state, history, done):
+    def _write(self, done):
         "The words"
+        state, history = self.state, self.history
         for row in history.rows[self.seen:]:
             kid, frechet = row[self.metrics_at:self.metrics_at + 2]
             if kid == kid: self.kids.append((row[2], kid, frechet))
@@ -111,7 +117,7 @@ class LiveView:
                  f'loss of G {loss_g:.2f}, of D {loss_d:.2f}; real pictures score {real:.2f}, generated {fake:.2f}' + (f'; KID {self.kids[-1][1]:.0f}, Fréchet {self.kids[-1][2]:.0f}' if self.kids else '')]
         pace = [f'{(n1 - n0)/(t1 - t0):,.0f} pictures a second'] if t1 > t0 else []
         if done: pace.append(f'about {_span(state.seconds*(1 - done)/done)} left' if done < 1 else 'done')
-        if self.shown is not None: pace.append(f'{self.disk/1e6:,.0f} MB on disk')
+        if self.disk is not None: pace.append(f'{self.disk/1e6:,.0f} MB on disk')
         self.words = '<br>'.join([*words, ', '.join(pace)])
         self.head.value = self.words
         self.notes.value = self._said()
@@ -133,11 +139,9 @@ class LiveView:
 
     def _sample(self):
         "The fixed latents as they are painted now, on the right; the newest grid moves to the left"
-        pictures = (self.draw(self.state).clamp(0, 1)*255).round().byte().cpu().permute(0, 2, 3, 1).numpy()
-        rows = [np.concatenate(pictures[i:i + 8], 1) for i in range(0, 64, 8)]
-        grid = np.concatenate(rows).squeeze()
+        grid = to_pil_image(make_grid(self.draw(self.state).clamp(0, 1).cpu(), nrow=8))
         self.before.value, self.titles[0].value = self.now.value, self.titles[1].value
-        self.now.value, self.titles[1].value = _as_jpeg(Image.fromarray(grid), self.pixels), f'now, step {self.state.step:,}'
+        self.now.value, self.titles[1].value = _to_jpeg(_narrow(grid, self.pixels)), f'now, step {self.state.step:,}'
         self.shown = -1  # so that the next grid is taken as new
 
     def close(self):
@@ -146,7 +150,7 @@ class LiveView:
         if self.state is not None:
             number = self._number()
             if self.shown != number or not self.plot.value: self._draw(number if self.grid(number).exists() else None)
-            self._write(self.state, self.history, None)
+            self._write(None)
         self.handle.update(HTML(self.still()))
         self.box.close()
         self.spent += time.perf_counter() - begun

@@ -6,8 +6,8 @@
 __all__ = ['MISSING', 'metrics_available', 'hold_out', 'features', 'distances', 'to_lab', 'colour_distance', 'vendi', 'nearest',
            'copying', 'Score', 'score', 'quick_score']
 
-# %% ../nbs/05_metrics.ipynb #03a020e9
-import hashlib, warnings
+# %% ../nbs/05_metrics.ipynb #4f6d0e82
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -140,20 +140,17 @@ def _extract(images, kind, device, batch_size, show):
             rows.append(net(x.permute(0, 3, 1, 2).expand(-1, 3, -1, -1))[0].float().cpu())
     return torch.cat(rows)
 
-# %% ../nbs/05_metrics.ipynb #239ab9f2
-_version = 2  # raise when the features of the same pixels change
+# %% ../nbs/05_metrics.ipynb #91502a06
+_version = 2  # raise when the features of the same pixels change, or how they are kept
 
 def _stored(path, n):
     "The features in a file, or None where there are no good ones"
     if not path.exists(): return None
     try:
-        with safe_open(path, 'pt') as file: found, mark = file.get_tensor('features'), (file.metadata() or {}).get('sha256')
-        if mark != _mark(found) or len(found) != n: raise ValueError('it holds other numbers than were put in')
+        with safe_open(path, 'pt') as file: found, mark = file.get_tensor('features'), (file.metadata() or {}).get('fingerprint')
+        if mark != fingerprint(found.numpy()) or len(found) != n: raise ValueError('it holds other numbers than were put in')
         return found
     except (OSError, ValueError, KeyError, SafetensorError) as e: warnings.warn(f'the stored features {path} are damaged ({e}); computing them again')
-
-def _mark(rows): # a hash of the numbers
-    return hashlib.sha256(rows.contiguous().numpy().tobytes()).hexdigest()
 
 def features(
     images, # `Pictures`, uint8 [N, height, width, 3 or 1], or a tensor of floats [N, 3 or 1, height, width] in [-1, 1]
@@ -178,7 +175,7 @@ def features(
     found = _extract(pixels, kind, device, batch_size or (16 if device.type == 'cpu' else 128), show)
     if path:
         try:
-            with written_whole(path) as tmp: tmp.write_bytes(save({'features': found}, {'sha256': _mark(found)}))
+            with written_whole(path) as tmp: tmp.write_bytes(save({'features': found}, {'fingerprint': fingerprint(found.numpy())}))
         except OSError as e: warnings.warn(f'the features cannot be kept in {path.parent} ({e}); the next call computes them again')
     return found
 

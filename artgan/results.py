@@ -7,7 +7,7 @@ __all__ = ['article_epochs', 'CODECS', 'PAINTINGS', 'sample_grids', 'show_sample
            'make_video', 'show_video', 'load_generator', 'draw_latents', 'generate', 'save_half', 'run_pictures',
            'score_run']
 
-# %% ../nbs/06_results.ipynb #0e84c080
+# %% ../nbs/06_results.ipynb #5496e74d
 import json, os, pickle, re, tempfile, warnings, zipfile
 from pathlib import Path
 
@@ -17,13 +17,12 @@ import torch
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 import artgan
 from .data import InputError, fingerprint, get_default_device, load_images, progress, to_bytes, written_whole
 from .metrics import Score, hold_out, score
 from .models import generator
-from .train import _is_files, checkpoints, load_verified, metric_columns, read_history, run_path, weights_digest
+from .train import _is_files, _pack, checkpoints, load_verified, metric_columns, read_history, run_path, weights_digest
 
 # %% ../nbs/06_results.ipynb #5b7a524a
 def sample_grids(
@@ -374,7 +373,7 @@ def generate(
     batches = draw_latents(n, spec['latent_size'], seed).split(batch_size)
     return torch.cat([to_bytes(network(batch.to(device))) for batch in progress(batches, desc='generating', unit=' batches')]).numpy()
 
-# %% ../nbs/06_results.ipynb #299de963
+# %% ../nbs/06_results.ipynb #158fc6e7
 def save_half(
     run_or_path, # a run, or a file of weights, as in `load_generator`
     path, # the file to write; its suffix is .safetensors
@@ -385,7 +384,7 @@ def save_half(
     if path.exists(): raise InputError(f'{path} exists already: pass another name, or remove it')
     network, spec = _load(run_or_path, 'cpu')
     weights = {name: (w.half() if w.is_floating_point() else w).contiguous() for name, w in network.state_dict().items()}
-    with written_whole(path) as tmp: tmp.write_bytes(save(weights, {'artgan': json.dumps({**spec, 'sha256': weights_digest(weights)})}))
+    with written_whole(path) as tmp: tmp.write_bytes(_pack(weights, spec))
     return path
 
 # %% ../nbs/06_results.ipynb #017d7c73

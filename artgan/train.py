@@ -257,7 +257,7 @@ def _rows(history, until):
     none = np.full(len(history['step']), np.nan)  # of runs from before there were metrics
     return [row for row in zip(*(history.get(c, none).tolist() for c in (*columns, *metric_columns))) if row[0] <= until]
 
-# %% ../nbs/04_train.ipynb #b3341362
+# %% ../nbs/04_train.ipynb #1190fe9c
 def grid_path(
     path, # a run folder
     number:int, # of the grid; None: the one of the saved weights
@@ -285,10 +285,14 @@ def save_weights(
     for name, net in (('G', state.painter), ('D', state.D)):
         with written_whole(path/f'{name}.pth') as tmp: torch.save(net.state_dict(), tmp)
     weights = {k: v.cpu().contiguous() for k, v in state.painter.state_dict().items()}
-    about = {**{k: config[k] for k in ('network', 'size', 'latent_size', 'channels', 'width')}, 'sha256': weights_digest(weights)}
-    with written_whole(path/'G.safetensors') as tmp:
-        tmp.write_bytes(save(weights, {'artgan': json.dumps(about)}))
+    with written_whole(path/'G.safetensors') as tmp: tmp.write_bytes(_pack(weights, config))
 
+def _pack(weights, config): # bytes of a safetensors file that says which networks it is for, with a checksum
+    about = {k: config[k] for k in ('network', 'size', 'latent_size', 'channels', 'width')}
+    return save(weights, {'artgan': json.dumps({**about, 'sha256': weights_digest(weights)})})
+
+
+# %% ../nbs/04_train.ipynb #0fd6a3e8
 def snapshot_path(
     path, # a run folder
     epoch:int, # after which it was taken
@@ -303,7 +307,7 @@ def save_snapshot(
 ):
     "Keep both networks as they are, in half precision, for the figures that show how they changed"
     weights = {f'{name}.{k}': v.half().cpu().contiguous() if v.is_floating_point() else v.cpu() for name, net in (('G', state.painter), ('D', state.D)) for k, v in net.state_dict().items()}
-    with written_whole(path) as tmp: tmp.write_bytes(save(weights, {'artgan': json.dumps({k: config[k] for k in ('network', 'size', 'latent_size', 'channels', 'width')})}))
+    with written_whole(path) as tmp: tmp.write_bytes(_pack(weights, config))
 
 def weights_digest(
     weights:dict, # name to tensor on the CPU
@@ -438,11 +442,11 @@ def stop_on_interrupt():
     finally:
         for s, old in before.items(): signal.signal(s, old if old is not None else signal.SIG_DFL)
 
-# %% ../nbs/04_train.ipynb #7fa6f59d
+# %% ../nbs/04_train.ipynb #4aa9f4a5
 def _check_whole(name, value, least):
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least: raise InputError(f'{name} is {value!r}; it must be a whole number, {least} or more')
 
-def _check_call(epochs, minutes, crop, hold_out, score_every, show=True):
+def _check_call(epochs, minutes, crop, hold_out, score_every, show):
     "Refuse what makes no sense with any recipe"
     if show not in (True, False, 'text'): raise InputError(f"show is {show!r}; it can be True, False or 'text'")
     if epochs is not None and minutes is not None: raise InputError(f'epochs is {epochs} and minutes is {minutes}; a run has one of the two')
@@ -735,7 +739,7 @@ def _signs(state, history, batches, least=200):
         yield 'worse', (f'The pictures get worse: the last three scores (KID {", ".join(f"{k:.0f}" for k in kids[-3:])}) are far above the best, {min(kids):.0f}, whose state is in checkpoints/best.pt. '
                         'Training longer may not help; a lower learning rate, augmentation or more pictures may.')
 
-# %% ../nbs/04_train.ipynb #841e824b
+# %% ../nbs/04_train.ipynb #d4fcc5f4
 class Screen:
     "What a person sees of a run: a progress bar with lines above it and, in a notebook, a live view"
     def __init__(self,
@@ -751,7 +755,7 @@ def _open_screen(show, state, config, path, stop):
     "A screen for as long as the block takes"
     with progress(total=None, initial=state.images, unit='img', unit_scale=True, delay=0, disable=not show) as bar:
         if not (show is True and in_kernel()): yield Screen(bar); return
-        from artgan.live import LiveView  # brings ipywidgets and matplotlib, which a command line does not need
+        from artgan.live import LiveView  # brings ipywidgets, which a command line does not need
         view = LiveView(path, config, stop, lambda number: grid_path(path, number), lambda state: denorm(sample(state.painter, state.fixed)), len(columns))
         try: yield Screen(bar, view)
         finally: view.close()
