@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['machine_line', 'count_macs', 'BenchRow', 'Bench', 'bench']
 
-# %% ../nbs/04a_bench.ipynb #761ee7e5
+# %% ../nbs/04a_bench.ipynb #416c86d8
 import itertools, platform, subprocess, sys, time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ import artgan
 from .augment import augment
 from .data import Batches, InputError, demo_art, load_images, progress, to_float
 from .models import dcgan_discriminator, dcgan_generator, sizes
-from .train import (History, Screen, TrainState, _check_device, _check_recipe, _choose_recipe, _is_files, _make_step, _show, _torch_settings,
+from .train import (History, Screen, TrainState, _check_device, _check_recipe, _choose_recipe, _is_files, _make_step, _show, _torch_settings, has_bfloat16,
                           stop_on_interrupt, train_step)
 
 # %% ../nbs/04a_bench.ipynb #d50cf340
@@ -109,7 +109,7 @@ def _article(config, device):
         return _train_generator(opt_g, G, D, latent_shape, device), loss_d, real_score, fake_score
     return step
 
-# %% ../nbs/04a_bench.ipynb #6d2dde36
+# %% ../nbs/04a_bench.ipynb #7b65ec16
 def _whole_batches(batches):
     "Pictures of batch after batch, without end"
     while True: yield from (real for real, _ in batches if len(real) == batches.batch_size)
@@ -132,10 +132,10 @@ def _fit_cycles(config, images, device):
                 _show(screen, history, state, batches, config)
 
     def bare():
-        see = lambda pictures: augment(pictures, config['augment'], 1., state.latents)
+        see, amp = (lambda pictures: augment(pictures, config['augment'], 1., state.latents)), config['amp'] and has_bfloat16(device)
         for k in range(every):
             real, n = next(supply).to(device, non_blocking=True, memory_format=torch.channels_last), config['batch_size']
-            train_step(state.G, state.D, state.opt_g, state.opt_d, real, state.draw(n), state.draw(n), config['amp'], config['loss'],
+            train_step(state.G, state.D, state.opt_g, state.opt_d, real, state.draw(n), state.draw(n) if config['redraw'] else None, amp, config['loss'],
                        see, config['penalty']*every if k == 0 else 0)
     return whole, bare
 
@@ -275,7 +275,7 @@ def _contestants(recipes, loop, images, size, device):
         found += [_Contestant(as_fit(cycle), config['batch_size']*config['penalty_every']) for cycle in _fit_cycles(config, images, device)]
     return found
 
-# %% ../nbs/04a_bench.ipynb #27c72e08
+# %% ../nbs/04a_bench.ipynb #f1fd98b8
 def bench(
     size:int=64, # side of the pictures in pixels: 32, 64, 128 or 256
     seconds:float=120., # how long to measure; more where a single round takes longer
@@ -287,11 +287,11 @@ def bench(
     "Compare the article's loop and the recipes on this machine"
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < float('inf'): raise InputError(f'seconds is {seconds!r}; it must be a number above 0, such as 120')
     if size not in sizes: raise InputError(f"size is {size!r}; it can be {', '.join(map(str, sizes))}")
-    device = _check_device(device, False)
+    device = _check_device(device)
     recipes = _open_recipes(recipes, size, device)
     loop = _choose_recipe(recipes.get('classic', 'classic'), device)
     images = _open_images(data, size, max(r['batch_size'] for r in (loop, *recipes.values())))
-    about = dict(size=size, channels=images.shape[3], epochs=300, minutes=None, mirror=False, seed=0, amp=False, compile=False)
+    about = dict(size=size, channels=images.shape[3], epochs=300, minutes=None, mirror=False, seed=0, compile=False)
     loop, recipes = {**loop, **about}, {name: {**r, **about} for name, r in recipes.items()}
     with torch.random.fork_rng([device] if device.type == 'cuda' else []):
         macs = {'article': _article_macs(loop), **{name: _recipe_macs(r) for name, r in recipes.items()}}

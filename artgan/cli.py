@@ -84,7 +84,7 @@ def _parser():
     _add_using(command)
     return parser
 
-# %% ../nbs/08_cli.ipynb #a3da52f9
+# %% ../nbs/08_cli.ipynb #b64a48c9
 def _add_training(command):
     "The commands that train or fetch"
     add = command('demo', _demo, 'train on built-in pictures, about two minutes on a CPU')
@@ -107,9 +107,10 @@ def _add_training(command):
         add(f'--{name}', type=kind, metavar='N' if kind is int else 'X', help=text, default=default)
     add('--score-every', type=int, metavar='N', help='thousand pictures between scores, 0 for none; 50 where the metrics extra is installed')
     add('--crop', choices=crops, help='how pictures become square', default='center')
-    for flag, text in (('mirror', 'show every picture mirrored half of the time'), ('amp', 'bfloat16 in the networks, for GPUs that have it'), ('tf32', 'TF32 multiplication on NVIDIA GPUs'),
+    for flag, text in (('mirror', 'show every picture mirrored half of the time'), ('tf32', 'TF32 multiplication on NVIDIA GPUs'),
                        ('compile', 'compile the networks'), ('fresh', 'move an existing run folder aside and start again')):
         add(f'--{flag}', action='store_true', help=text)
+    add('--amp', action=argparse.BooleanOptionalAction, help="bfloat16 in the networks, where the processor computes in it; the recipe's if left out")
     _add_device(add)
 
     add = command('check', _check, 'look at every file before training: what will be used, what skipped, and why')

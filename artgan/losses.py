@@ -83,14 +83,14 @@ LOSSES = {
     'hinge': (hinge_discriminator_loss, hinge_generator_loss),
     'relativistic': (relativistic_discriminator_loss, relativistic_generator_loss)}
 
-# %% ../nbs/03_losses.ipynb #5a92dd23
+# %% ../nbs/03_losses.ipynb #2fabf36a
 def squared_gradient(
-    logits:torch.Tensor, # D(images)
-    images:torch.Tensor, # [B, channels, height, width], with `requires_grad` set before D saw them
+    logits:torch.Tensor, # D(images), of all batches one after the other
+    *images:torch.Tensor, # batches [B, channels, height, width], with `requires_grad` set before D saw them
 )->torch.Tensor: # one number
-    "Squared norm of the gradient of each logit with respect to its picture, the mean over the batch"
-    gradient, = torch.autograd.grad(logits.sum(), images, create_graph=True)
-    return _precise(gradient).square().sum((1, 2, 3)).mean()
+    "Squared norm of the gradient of each logit with respect to its picture: the mean over a batch, the sum over batches"
+    gradients = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return sum(_precise(gradient).square().sum((1, 2, 3)).mean() for gradient in gradients)
 
 def gradient_penalty(
     D, # a discriminator, or any function from pictures to logits

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['sizes', 'NETWORKS', 'count_parameters', 'stage_channels', 'dcgan_generator', 'dcgan_discriminator', 'MinibatchStd',
-           'plain_discriminator', 'UpConv', 'Excite', 'PlainGenerator', 'Residual', 'Basis', 'residual_generator',
-           'residual_discriminator', 'generator', 'discriminator', 'layer_table']
+           'plain_discriminator', 'fine_channels', 'UpConv', 'Excite', 'PlainGenerator', 'Residual', 'Basis',
+           'residual_generator', 'residual_discriminator', 'generator', 'discriminator', 'layer_table']
 
 # %% ../nbs/01_models.ipynb #acaf8293
 from functools import partial
@@ -65,7 +65,7 @@ def dcgan_discriminator(
         now = c
     return nn.Sequential(*layers, nn.Conv2d(now, 1, 4, 1, 0, bias=False), nn.Flatten())
 
-# %% ../nbs/01_models.ipynb #8211e85b
+# %% ../nbs/01_models.ipynb #0128e219
 class MinibatchStd(nn.Module):
     "Append a channel that says how much the pictures of a group differ (Karras et al. 2018)"
     def __init__(self,
@@ -76,22 +76,32 @@ class MinibatchStd(nn.Module):
 
     def forward(self, x): # [B, C, H, W] -> [B, C + 1, H, W]
         B, C, H, W = x.shape
-        filled = torch.cat([x, x[torch.arange(-B % self.group, device=x.device) % B]])
-        std = filled.unflatten(0, (-1, self.group)).var(1, unbiased=False).add(1e-8).sqrt().mean((1, 2, 3))
+        filled = torch.cat([x, x[torch.arange(-B % self.group, device=x.device) % B]]).to(torch.promote_types(x.dtype, torch.float32))
+        groups = filled.unflatten(0, (-1, self.group))
+        std = (groups - groups.mean(1, keepdim=True)).square().mean(1).add(1e-8).sqrt().mean((1, 2, 3))  # `var` is many times slower on a CPU
         return torch.cat([x, std.repeat_interleave(self.group)[:B].view(B, 1, 1, 1).expand(B, 1, H, W).to(x.dtype)], 1)
 
-# %% ../nbs/01_models.ipynb #8dca230e
+# %% ../nbs/01_models.ipynb #ad59ab21
 def plain_discriminator(
     size:int=64, # side of the pictures, in pixels: 32, 64, 128 or 256
     channels:int=3, # colours of a picture
     width:int=32, # channels of the first stage
     spectral:bool=False, # spectral normalisation of every convolution
+    fine:bool=False, # look at the pixels once before the first halving
 )->nn.Sequential: # pictures [B, channels, size, size] in [-1, 1] -> logits [B, 1]
     "The article's discriminator with biases in place of batch norm, and minibatch standard deviation"
     bounded = nn.utils.parametrizations.spectral_norm if spectral else nn.Identity()
-    widths = [channels, *stage_channels(size, width)]
-    stages = [layer for a, b in zip(widths, widths[1:]) for layer in (bounded(nn.Conv2d(a, b, 4, 2, 1)), nn.LeakyReLU(0.2))]
+    before = fine_channels(width) if fine else channels
+    widths = [before, *stage_channels(size, width)]
+    stages = [bounded(nn.Conv2d(channels, before, 3, 1, 1)), nn.LeakyReLU(0.2)] if fine else []
+    stages += [layer for a, b in zip(widths, widths[1:]) for layer in (bounded(nn.Conv2d(a, b, 4, 2, 1)), nn.LeakyReLU(0.2))]
     return nn.Sequential(*stages, MinibatchStd(), bounded(nn.Conv2d(widths[-1] + 1, 1, 4, 1, 0)), nn.Flatten())
+
+def fine_channels(
+    width:int, # channels at half the side
+)->int: # channels at the full side
+    "Half as many, rounded up to 16, as processors take them"
+    return -(-width//32)*16
 
 # %% ../nbs/01_models.ipynb #87e3c2cc
 class UpConv(nn.Module):
@@ -111,7 +121,7 @@ class UpConv(nn.Module):
         kernel = kernel[..., 1:, 1:] + kernel[..., 1:, :-1] + kernel[..., :-1, 1:] + kernel[..., :-1, :-1]
         return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
 
-# %% ../nbs/01_models.ipynb #fdaadcf5
+# %% ../nbs/01_models.ipynb #90b7513d
 class Excite(nn.Module):
     "Multiply the channels of a large map by what a small one says, 0 to 2 (Liu et al. 2021)"
     def __init__(self,
@@ -130,14 +140,15 @@ class PlainGenerator(nn.Module):
         size:int=64, # side of the pictures, in pixels: 32, 64, 128 or 256
         latent_size:int=128, # numbers in a latent
         channels:int=3, # colours of a picture
-        width:int=32, # channels of the last hidden stage
+        width:int=32, # channels of the stage at half the side
+        fine:bool=False, # one more stage, at the full side
     ):
         super().__init__()
-        widths = stage_channels(size, width)[::-1]
+        widths = stage_channels(size, width)[::-1] + ([fine_channels(width)] if fine else [])
         grow = [nn.ConvTranspose2d(latent_size, widths[0], 4, 1, 0, bias=False), *(UpConv(a, b) for a, b in zip(widths, widths[1:]))]
         self.stages = nn.ModuleList(nn.Sequential(layer, nn.BatchNorm2d(c), nn.ReLU(True)) for layer, c in zip(grow, widths))
         self.excite = nn.ModuleList(Excite(a, b) for a, b in zip(widths, widths[2:]))
-        self.paint = nn.Sequential(UpConv(widths[-1], channels, bias=True), nn.Tanh())
+        self.paint = nn.Sequential(nn.Conv2d(widths[-1], channels, 3, 1, 1) if fine else UpConv(widths[-1], channels, bias=True), nn.Tanh())
 
     def forward(self, latents): # [B, latent_size, 1, 1] -> pictures [B, channels, size, size] in [-1, 1]
         x, seen = latents, []
@@ -197,10 +208,11 @@ def residual_discriminator(
     stages = [layer for a, b in zip(widths, widths[1:]) for layer in (nn.Conv2d(a, b, 4, 2, 1), Residual(b), Residual(b))]
     return nn.Sequential(*stages, nn.LeakyReLU(0.2), MinibatchStd(), nn.Conv2d(widths[-1] + 1, 1, 4, 1, 0), nn.Flatten())
 
-# %% ../nbs/01_models.ipynb #17f2ab4f
+# %% ../nbs/01_models.ipynb #75f22d2f
 NETWORKS = {
     'dcgan': (dcgan_generator, dcgan_discriminator), # the article's
-    'plain': (PlainGenerator, plain_discriminator), # the default on a CPU
+    'plain': (PlainGenerator, plain_discriminator), # the article's, mended
+    'fine': (partial(PlainGenerator, fine=True), partial(plain_discriminator, fine=True)), # the default on a CPU
     'spectral': (PlainGenerator, partial(plain_discriminator, spectral=True)), # for losses without a gradient penalty
     'residual': (residual_generator, residual_discriminator)} # for GPUs, and to 256 pixels
 

@@ -6,10 +6,10 @@
 __all__ = ['RECIPES', 'columns', 'metric_columns', 'run_format', 'score_size', 'most_rollbacks', 'train_step', 'adam', 'cosine',
            'held_cosine', 'TrainState', 'update_average', 'sample', 'History', 'run_path', 'read_history', 'grid_path',
            'save_samples', 'save_weights', 'snapshot_path', 'save_snapshot', 'weights_digest', 'checkpoints',
-           'save_checkpoint', 'load_verified', 'load_checkpoint', 'Replayed', 'stop_on_interrupt', 'Run', 'Diverged',
-           'Screen', 'fit']
+           'save_checkpoint', 'load_verified', 'load_checkpoint', 'Replayed', 'stop_on_interrupt', 'has_bfloat16',
+           'Run', 'Diverged', 'Screen', 'fit']
 
-# %% ../nbs/04_train.ipynb #38177023
+# %% ../nbs/04_train.ipynb #54003a97
 import copy, hashlib, json, math, os, pickle, platform, signal, threading, time, warnings, zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,16 +25,16 @@ import artgan
 from .augment import augment, check_policy, mirror, ramp
 from .data import Batches, InputError, Pictures, _checksum, crops, denorm, fingerprint, free_space, get_default_device, in_kernel, load_images, locked, move_aside, progress, remove_parts, to_bytes, told_where, written_whole
 from .losses import LOSSES, squared_gradient
-from .models import discriminator, generator
+from .models import MinibatchStd, discriminator, generator
 
-# %% ../nbs/04_train.ipynb #536ca55e
+# %% ../nbs/04_train.ipynb #f67557ac
 def train_step(
     G, D, # the two networks
     opt_g, opt_d, # their optimisers
     real:torch.Tensor, # real pictures [B, channels, size, size] in [-1, 1]
     latent_d:torch.Tensor, # latents [B, latent_size, 1, 1] for the discriminator's turn
-    latent_g:torch.Tensor, # latents for the generator's turn
-    amp:bool=False, # networks in bfloat16; weights, losses and the optimiser stay in float32
+    latent_g:torch.Tensor=None, # latents for the generator's turn; None: it answers for the pictures that have just been judged
+    amp:bool=False, # convolutions in bfloat16; weights, losses and the optimiser stay in float32
     loss:str='logistic', # a key of `LOSSES`
     see=lambda pictures: pictures, # what the discriminator sees of pictures
     penalty:float=0., # gamma, the weight of R1 and R2
@@ -42,11 +42,12 @@ def train_step(
     "One turn of each player (Goodfellow et al. 2014; DCGAN, Radford et al. 2015; R1 and R2, Mescheder et al. 2018)"
     d_loss, g_loss = LOSSES[loss]
     autocast = torch.autocast(real.device.type, torch.bfloat16, enabled=amp)
-    with torch.no_grad(), autocast: real, fake = see(real), see(G(latent_d))
-    if penalty: real, fake = real.detach().requires_grad_(), fake.to(real.dtype).requires_grad_()
-    with autocast: real_logits, fake_logits = D(real), D(fake)
+    with torch.set_grad_enabled(latent_g is None), autocast: made = G(latent_d)
+    with torch.no_grad(): real, fake = see(real), see(made.detach().to(real.dtype))
+    if penalty: real, fake = (pictures.detach().requires_grad_() for pictures in (real, fake))
+    with autocast: real_logits, fake_logits = _judge(D, real, fake)
     loss_d = total = d_loss(real_logits, fake_logits)
-    if penalty: total = loss_d + penalty/2*(squared_gradient(real_logits, real) + squared_gradient(fake_logits, fake))
+    if penalty: total = loss_d + penalty/2*squared_gradient(torch.cat([real_logits, fake_logits]), real, fake)
     opt_d.zero_grad()
     total.backward()
     opt_d.step()
@@ -54,7 +55,7 @@ def train_step(
 
     D.requires_grad_(False)
     with autocast:
-        logits = D(see(G(latent_g)))
+        logits = D(see(made if latent_g is None else G(latent_g)))
         if loss == 'relativistic': real_logits = D(real.detach())
     loss_g = g_loss(logits, real_logits.detach())
     opt_g.zero_grad()
@@ -62,6 +63,16 @@ def train_step(
     opt_g.step()
     D.requires_grad_(True)
     return torch.stack([loss_g.detach(), loss_d.detach(), *(score.to(loss_d) for score in scores)])
+
+def _judge(D, real, fake):
+    "Logits of both, in one pass, which takes less time, unless the pictures of one would then be seen in the scores of the other"
+    groups = {len(real) % layer.group for layer in D.modules() if isinstance(layer, MinibatchStd)}
+    if groups != {0} or _couples(D): return D(real), D(fake)
+    return D(torch.cat([real, fake])).split([len(real), len(fake)])
+
+def _couples(D):
+    "Whether the score of a picture depends on all others in the batch"
+    return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in D.modules())
 
 def _scores(loss, real_logits, fake_logits):
     "Mean score of real and of generated pictures; where logits are compared in pairs, how sure D is which of the two is real"
@@ -78,17 +89,17 @@ def adam(
     "The article's optimiser for one network"
     return torch.optim.Adam(net.parameters(), lr=lr, betas=betas, fused=next(net.parameters()).device.type in ('cpu', 'cuda'))
 
-# %% ../nbs/04_train.ipynb #bb9d41c5
+# %% ../nbs/04_train.ipynb #a6eb5d93
 RECIPES = {
     # the article, exactly
-    'classic': dict(network='dcgan', width=64, latent_size=128, batch_size=128, loss='logistic', lr=0.0002, betas=(0.5, 0.999), lr_hold=0, lr_end=1.,
-                    penalty=0., penalty_end=1., penalty_every=1, augment=(), augment_ramp=(0., 0.), average=0),
+    'classic': dict(network='dcgan', width=64, latent_size=128, batch_size=128, loss='logistic', lr=0.0002, betas=(0.5, 0.999), lr_hold=0, lr_end=1., redraw=True,
+                    penalty=0., penalty_end=1., penalty_every=1, augment=(), augment_ramp=(0., 0.), average=0, amp=False),
     # what learned most in a few minutes on a CPU
-    'cpu': dict(network='plain', width=24, latent_size=128, batch_size=16, loss='relativistic', lr=0.0005, betas=(0., 0.99), lr_hold=40_000, lr_end=0.1,
-                penalty=0.3, penalty_end=0.1, penalty_every=8, augment=('translate',), augment_ramp=(0., 0.), average=40_000),
+    'cpu': dict(network='fine', width=24, latent_size=128, batch_size=16, loss='relativistic', lr=0.0005, betas=(0., 0.99), lr_hold=40_000, lr_end=0.1, redraw=False,
+                penalty=0.3, penalty_end=0.1, penalty_every=8, augment=('translate',), augment_ramp=(0., 0.), average=40_000, amp=True),
     # not measured: no GPU has been at hand
-    'gpu': dict(network='residual', width=64, latent_size=128, batch_size=64, loss='relativistic', lr=0.0002, betas=(0., 0.99), lr_hold=0, lr_end=0.25,
-                penalty=0.3, penalty_end=1., penalty_every=8, augment=('translate',), augment_ramp=(0., 0.), average=40_000)}
+    'gpu': dict(network='residual', width=64, latent_size=128, batch_size=64, loss='relativistic', lr=0.0002, betas=(0., 0.99), lr_hold=0, lr_end=0.25, redraw=False,
+                penalty=0.3, penalty_end=1., penalty_every=8, augment=('translate',), augment_ramp=(0., 0.), average=40_000, amp=True)}
 
 # %% ../nbs/04_train.ipynb #4c47e826
 def _choose_recipe(recipe, device, **changes):
@@ -457,13 +468,15 @@ def _check_call(epochs, minutes, crop, hold_out, score_every, show):
     if not 0 <= hold_out < 1: raise InputError(f'hold_out is {hold_out!r}; it must be a part of the pictures, from 0 to below 1, such as 0.1')
     if score_every is not None: _check_whole('score_every', score_every, 0)
 
-# %% ../nbs/04_train.ipynb #fba4b92e
+# %% ../nbs/04_train.ipynb #6c82e547
 def _check_recipe(recipe, size, channels=3):
     "Refuse what cannot work, before anything is written"
     for name, least in (('batch_size', 2), ('latent_size', 1), ('width', 1), ('penalty_every', 1), ('average', 0), ('lr_hold', 0)): _check_whole(name, recipe[name], least)
     lr, betas, loss = (recipe[k] for k in ('lr', 'betas', 'loss'))
     if not 0 < lr < float('inf'): raise InputError(f'lr is {lr!r}; the learning rate must be above 0, such as 0.0002')
     if len(betas) != 2 or not all(0 <= b < 1 for b in betas): raise InputError(f'betas are {betas!r}; they must be two numbers from 0 to below 1, such as (0.5, 0.999)')
+    for name in ('redraw', 'amp'):
+        if not isinstance(recipe[name], bool): raise InputError(f'{name} is {recipe[name]!r}; it must be True or False')
     for name in ('lr_end', 'penalty', 'penalty_end'):
         if not 0 <= recipe[name] < float('inf'): raise InputError(f'{name} is {recipe[name]!r}; it must be 0 or more')
     if loss not in LOSSES: raise InputError(f"loss is {loss!r}; known are {', '.join(map(repr, LOSSES))}")
@@ -473,7 +486,7 @@ def _check_recipe(recipe, size, channels=3):
     with torch.device('meta'):  # no memory, no numbers: it only says whether there are such networks, and what is in them
         generator(recipe['network'], size, recipe['latent_size'], channels, recipe['width'])
         judge = discriminator(recipe['network'], size, channels, recipe['width'])
-    couples = any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in judge.modules())
+    couples = _couples(judge)
     if couples and recipe['penalty']:
         raise InputError(f"penalty is {recipe['penalty']}, but the discriminator of {recipe['network']!r} has batch norm: the score of a picture then depends on the others in its batch, "
                          "and its gradient means nothing. Take penalty=0, or another network, such as 'plain'.")
@@ -481,7 +494,7 @@ def _check_recipe(recipe, size, channels=3):
         raise InputError(f"loss is 'relativistic', but the discriminator of {recipe['network']!r} has batch norm, which takes out the very difference between real and generated pictures "
                          "that this loss compares. Take loss='logistic', or another network, such as 'plain'.")
 
-def _check_device(device, amp):
+def _check_device(device):
     "The device to train on"
     try: device = torch.device(device or get_default_device())
     except RuntimeError as e: raise InputError(f"device is {device!r}; it can be 'cpu', 'cuda', 'cuda:1' or 'mps'") from e
@@ -490,11 +503,17 @@ def _check_device(device, amp):
         raise InputError(f"device is '{device}', but there are only {torch.cuda.device_count()} CUDA GPUs here, counted from cuda:0")
     if device.type == 'mps' and not torch.backends.mps.is_available(): raise InputError("device is 'mps', but torch finds no Apple GPU that it can use here; leave device out, or pass 'cpu'")
     if device.type not in ('cpu', 'cuda', 'mps'): raise InputError(f"device is '{device}'; it can be 'cpu', 'cuda', 'cuda:1' or 'mps'")
-    if amp and device.type == 'cuda' and not torch.cuda.is_bf16_supported(including_emulation=False):
-        raise InputError(f'amp needs bfloat16, which {torch.cuda.get_device_name(device)} only emulates, slowly; leave amp out')
     return device
 
-# %% ../nbs/04_train.ipynb #0a5b7c7c
+def has_bfloat16(
+    device:torch.device, # where to train
+)->bool:
+    "Whether the processor has instructions for bfloat16; many can only emulate it, slowly"
+    if device.type == 'cuda': return torch.cuda.is_bf16_supported(including_emulation=False)
+    able = getattr(torch.cpu, 'get_capabilities', dict)() if device.type == 'cpu' else {}  # older versions of torch do not tell
+    return bool(able.get('avx512_bf16') or able.get('amx_bf16'))
+
+# %% ../nbs/04_train.ipynb #25758564
 def _differences(old, new):
     "What two configurations disagree on, as text"
     old = {**json.loads(json.dumps(RECIPES['classic'])), **dict(minutes=None, mirror=False, hold_out=0.), **old}  # runs from before there were recipes
@@ -546,11 +565,11 @@ def _open_folder(path, config, fresh):
                                      'pass another `out`, or fresh=True to move it aside and start anew (on the command line --out, --fresh).')
     return {**about, 'format': run_format, 'config': config}
 
-def _session(device, data):
+def _session(device, data, amp):
     "On what a run runs and where its pictures are, for config.json"
     source = {'data': str(Path(data).expanduser().resolve())} if isinstance(data, (str, os.PathLike)) else {}
     gpu = {'gpu': torch.cuda.get_device_name(device)} if device.type == 'cuda' else {}
-    return dict(started=time.strftime('%Y-%m-%d %H:%M:%S'), **source, device=str(device), **gpu, threads=torch.get_num_threads(), artgan=artgan.__version__,
+    return dict(started=time.strftime('%Y-%m-%d %H:%M:%S'), **source, device=str(device), **gpu, threads=torch.get_num_threads(), bfloat16=amp, artgan=artgan.__version__,
                 torch=torch.__version__, python=platform.python_version(), machine=platform.machine(), system=platform.system())
 
 # %% ../nbs/04_train.ipynb #a25eb5be
@@ -580,7 +599,7 @@ def _as_columns(rows):
     names = (*columns, *metric_columns)
     return {c: np.array(v, np.int64 if i < 3 else np.float64) for i, (c, v) in enumerate(zip(names, zip(*rows) if rows else [()]*len(names)))}
 
-# %% ../nbs/04_train.ipynb #ba1b2bbb
+# %% ../nbs/04_train.ipynb #9cd1df88
 def _progress(state, batches, config):
     "Part of the run that is done, from 0 to 1"
     if config['minutes']: return min(1., state.seconds/(60*config['minutes']))
@@ -596,6 +615,7 @@ def _make_step(state, batches, config):
     "A function from real pictures to the four numbers of a step, by the recipe"
     nets = state.G, state.D
     compiled = [torch.compile(net, dynamic=False) for net in nets] if config['compile'] else nets
+    amp = config['amp'] and has_bfloat16(state.device)
     def step(real):
         progress = _progress(state, batches, config)
         for optimiser in (state.opt_g, state.opt_d):
@@ -605,7 +625,7 @@ def _make_step(state, batches, config):
         strength = ramp(progress, *config['augment_ramp'])
         if config['mirror']: real = mirror(real, state.latents)
         n = len(real) if config['loss'] == 'relativistic' else state.batch_size  # pairs, or the article's full batch
-        scores = train_step(*(nets if penalty else compiled), state.opt_g, state.opt_d, real, state.draw(n), state.draw(n), config['amp'], config['loss'],
+        scores = train_step(*(nets if penalty else compiled), state.opt_g, state.opt_d, real, state.draw(n), state.draw(n) if config['redraw'] else None, amp, config['loss'],
                             lambda pictures: augment(pictures, config['augment'], strength, state.latents), penalty)
         if state.averaged is not None: update_average(state.averaged, state.G, len(real), state.images + len(real), config['average'])
         return scores
@@ -802,7 +822,7 @@ def _torch_settings(device, tf32):
         try: yield
         finally: torch.set_float32_matmul_precision(precision)
 
-# %% ../nbs/04_train.ipynb #657453be
+# %% ../nbs/04_train.ipynb #c4a4ebf1
 def fit(
     data, # a folder, a zip file, a list of files, a uint8 array [N, size, size, 3], or batches such as a `DataLoader`
     epochs:int=None, # passes over the data; None: 300, unless there are `minutes`
@@ -823,7 +843,7 @@ def fit(
     score_every:int=None, # thousand pictures between scores, 0: none; None: 50 where the `metrics` extra is installed
     seed:int=42, # fixes weights, latents and order
     device=None, # 'cuda', 'mps' or 'cpu'; None: the best there is
-    amp:bool=False, # bfloat16 in the networks, for GPUs that have it
+    amp:bool=None, # bfloat16 in the networks, where the processor computes in it; None: the recipe's
     tf32:bool=False, # TF32 multiplication on NVIDIA GPUs
     compile:bool=False, # `torch.compile` the networks
     fresh:bool=False, # move an existing run folder aside and start again
@@ -832,20 +852,20 @@ def fit(
     "Train a GAN on pictures, or continue the run that `out` holds"
     _check_call(epochs, minutes, crop, hold_out, score_every, show)
     if epochs is None and minutes is None: epochs = 300
-    device = _check_device(device, amp)
+    device = _check_device(device)
     path = Path(out) if out else Path('runs')/_data_name(data)
     if recipe is None and not fresh: recipe = _recipe_of(path)
-    recipe = _choose_recipe(recipe, device, lr=lr, batch_size=batch_size, latent_size=latent_size, width=width, network=network, betas=betas)
+    recipe = _choose_recipe(recipe, device, lr=lr, batch_size=batch_size, latent_size=latent_size, width=width, network=network, betas=betas, amp=amp)
     _check_recipe(recipe, size or 64)
     with _torch_settings(device, tf32):
         batches, about = _open_data(data, size, recipe['batch_size'], crop, hold_out, seed, device)
         recipe['batch_size'] = about.pop('batch_size')  # batches ready made have their own
         _check_recipe(recipe, about['size'], about['channels'])
         config = json.loads(json.dumps(dict(**recipe, **about, epochs=epochs, minutes=minutes, crop=crop, mirror=mirror, hold_out=hold_out,
-                                            seed=seed, start_idx=start_idx, amp=amp, tf32=tf32, compile=compile)))
+                                            seed=seed, start_idx=start_idx, tf32=tf32, compile=compile)))
         with locked(path.parent/f'.{path.name}.lock', f'the run folder {path}'): return _run(path, config, batches, device, data, fresh, score_every, show)
 
-# %% ../nbs/04_train.ipynb #8583bd1b
+# %% ../nbs/04_train.ipynb #54ec005c
 def _run(path, config, batches, device, data, fresh, score_every, show):
     "What `fit` does in a folder that nobody else writes to"
     for part in (path, path/'generated', path/'checkpoints', path/'snapshots'): remove_parts(part)  # first: a run that was killed in its first write has left nothing else
@@ -857,7 +877,7 @@ def _run(path, config, batches, device, data, fresh, score_every, show):
         _grid_if_due(state, path, config)
     else:
         _check_space(state, path, config, show)
-        folder['sessions'].append(_session(device, data))
+        folder['sessions'].append(_session(device, data, config['amp'] and has_bfloat16(device)))
         _write_about(path, folder)
         _grid_if_due(state, path, config)
         with stop_on_interrupt() as stop:
