@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['machine_line', 'count_macs', 'BenchRow', 'Bench', 'bench']
 
-# %% ../nbs/04a_bench.ipynb #416c86d8
+# %% ../nbs/04a_bench.ipynb #9fb14df2
 import itertools, platform, subprocess, sys, time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -199,7 +200,7 @@ def _take_turns(contestants, seconds, device, show):
         bar.update(seconds - bar.n)
     if not all(c.times for c in contestants): raise KeyboardInterrupt
 
-# %% ../nbs/04a_bench.ipynb #fcaf6659
+# %% ../nbs/04a_bench.ipynb #b3df7fd9
 class BenchRow(NamedTuple):
     "One contestant's speed"
     name: str     # 'article', or that of the recipe
@@ -219,24 +220,26 @@ class Bench:
     rows: list    # a `BenchRow` each, the article first
     product: float  # operations a second in a product of two float32 matrices
     extra: dict   # recipe to what `fit` adds to the bare step, as a part of it
+    half: float = None  # operations a second in a product of two bfloat16 matrices, where the processor has them
 
     def __repr__(self):
         lines = [self.machine, f'{self.size} x {self.size} pixels, median of {self.rounds} rounds in turn', '',
                  f"{'':15}{'batch':>6}{'images/s':>11}{'ratio':>8}{'M MAC/image':>14}{'GFLOP/s':>10}{'of matrix product':>20}"]
         lines += [f'{r.name:15}{r.batch:>6}{r.speed:>11,.1f}{r.ratio:>8.2f}{r.macs/1e6:>14,.0f}{r.rate/1e9:>10,.1f}{r.share:>20.0%}' for r in self.rows]
-        lines += [f"{'matrix product':54}{self.product/1e9:>10,.1f}{1:>20.0%}", '', 'schedules, averages, history and progress add to the bare step']
+        lines += [f"{'matrix product':54}{self.product/1e9:>10,.1f}{1:>20.0%}"]
+        if self.half: lines += [f"{'... in bfloat16':54}{self.half/1e9:>10,.1f}{self.half/self.product:>20.0%}"]
+        lines += ['', 'schedules, averages, history and progress add to the bare step']
         return '\n'.join(lines + [f'{name:15}{extra:>6.1%}' for name, extra in self.extra.items()])
 
-# %% ../nbs/04a_bench.ipynb #df63608d
-def _summary(machine, size, contestants, macs, recipes):
+# %% ../nbs/04a_bench.ipynb #a525ebd2
+def _summary(machine, size, products, loops, macs, recipes):
     "The table of what was measured"
-    product, *loops = contestants
-    rate = 2*2048**3/median(product.times)
+    rate, *half = (2*2048**3/median(product.times) for product in products)
     speeds = [c.images/median(c.times) for c in (loops[0], *loops[1::2])]
     rows = [BenchRow(name, r['batch_size'], speed, speed/speeds[0], macs[name], 2*macs[name]*speed, 2*macs[name]*speed/rate)
             for (name, r), speed in zip(recipes.items(), speeds)]
     extra = {row.name: median(w/b for w, b in zip(whole.times, bare.times)) - 1 for row, whole, bare in zip(rows[1:], loops[1::2], loops[2::2])}
-    return Bench(machine, size, len(loops[0].times), rows, rate, extra)
+    return Bench(machine, size, len(loops[0].times), rows, rate, extra, *half)
 
 # %% ../nbs/04a_bench.ipynb #bf0dbd1c
 def _open_recipes(recipes, size, device):
@@ -260,22 +263,23 @@ def _open_images(data, size, most):
     if len(images) < most: raise InputError(f'there are only {len(images)} pictures, and a batch has {most}; pass more, or leave data out')
     return images
 
-# %% ../nbs/04a_bench.ipynb #4e946a18
+# %% ../nbs/04a_bench.ipynb #e40b2b8d
 def _contestants(recipes, loop, images, size, device):
-    "The matrix product, the article's loop, and each recipe's two cycles, all ready to go"
-    a, b = torch.randn(2, 2048, 2048, device=device)
+    "The matrix products; the article's loop and each recipe's two cycles, all ready to go"
+    kinds = [torch.float32, torch.bfloat16] if has_bfloat16(device) else [torch.float32]
+    products = [_Contestant(partial(torch.matmul, *torch.randn(2, 2048, 2048, device=device).to(kind))) for kind in kinds]
     reals = to_float(torch.from_numpy(images[:2*loop['batch_size']])).contiguous().to(device).split(loop['batch_size'])
     supply, step = itertools.cycle(r for r in reals if len(r) == loop['batch_size']), _article(loop, device)
-    found = [_Contestant(lambda: a @ b), _Contestant(lambda: step(next(supply)), loop['batch_size'])]
+    found = [_Contestant(lambda: step(next(supply)), loop['batch_size'])]
     def as_fit(cycle): # under the settings of `fit`, which are not the article's
         def run():
             with _torch_settings(device, tf32=False): cycle()
         return run
     for config in recipes.values():
         found += [_Contestant(as_fit(cycle), config['batch_size']*config['penalty_every']) for cycle in _fit_cycles(config, images, device)]
-    return found
+    return products, found
 
-# %% ../nbs/04a_bench.ipynb #f1fd98b8
+# %% ../nbs/04a_bench.ipynb #21c19b20
 def bench(
     size:int=64, # side of the pictures in pixels: 32, 64, 128 or 256
     seconds:float=120., # how long to measure; more where a single round takes longer
@@ -295,6 +299,6 @@ def bench(
     loop, recipes = {**loop, **about}, {name: {**r, **about} for name, r in recipes.items()}
     with torch.random.fork_rng([device] if device.type == 'cuda' else []):
         macs = {'article': _article_macs(loop), **{name: _recipe_macs(r) for name, r in recipes.items()}}
-        contestants = _contestants(recipes, loop, images, size, device)
-        _take_turns(contestants, seconds, device, show)
-    return _summary(machine_line(device), size, contestants, macs, {'article': loop, **recipes})
+        products, loops = _contestants(recipes, loop, images, size, device)
+        _take_turns(products + loops, seconds, device, show)
+    return _summary(machine_line(device), size, products, loops, macs, {'article': loop, **recipes})

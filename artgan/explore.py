@@ -100,7 +100,7 @@ def to_latents(
     if latents.dim() not in (2, 4) or latents[0].numel() != painter.latent_size: raise InputError(f'a latent has shape {tuple(latents.shape)}; this generator takes [N, {painter.latent_size}]')
     return latents.reshape(len(latents), -1, 1, 1)
 
-# %% ../nbs/07_explore.ipynb #9fcf6aff
+# %% ../nbs/07_explore.ipynb #d6f42ddc
 def weight_directions(
     network:torch.nn.Module, # a generator
     n:int=6, # how many
@@ -116,10 +116,10 @@ def _upright(d): # of the two signs of a direction, always the same one
     return d*d.gather(1, d.abs().argmax(1, keepdim=True)).sign()
 
 @torch.no_grad()
-def _at_sizes(net, x): # {side: the last map of that side, [N, channels, side, side] on the CPU}, in the order of the network
+def _at_sizes(net, x, least=1): # {side: the last map of that side with so many channels, [N, channels, side, side] on the CPU}, in the order of the network
     maps = {}
     def note(module, inputs, output):
-        if output.dim() == 4 and output.shape[-1] >= 4: maps[output.shape[-1]] = output
+        if output.dim() == 4 and output.shape[-1] >= 4 and output.shape[1] >= least: maps[output.shape[-1]] = output
     hooks = [layer.register_forward_hook(note) for layer in _layers(net)]
     try: net(x)
     finally:

@@ -17,7 +17,7 @@ from .models import _layers, discriminator, generator
 from .results import _load_safetensors, draw_latents, run_pictures
 from .train import run_path
 
-# %% ../nbs/07d_figures.ipynb #b3a9df34
+# %% ../nbs/07d_figures.ipynb #7f597982
 def plot_layers(
     run=None, # folder of a run, what `fit` returned, or a file of weights; None: the paintings that the package carries
     start=0, # which picture: a seed, a kept picture, or a latent
@@ -26,7 +26,7 @@ def plot_layers(
     "What the layers of a generator draw on the way to one picture"
     painter = Painter(run, 'cpu')
     latent = to_latents(start, painter)[:1]
-    maps = {side: m for side, m in _at_sizes(painter.network, latent).items() if side < painter.size}
+    maps = _at_sizes(painter.network, latent, least=painter.channels + 1)  # not the picture itself
     fig, axes = plt.subplots(len(maps), channels + 1, figsize=(0.95*(channels + 1), 1.2*len(maps)), squeeze=False, layout='constrained')
     axes[0, 0].imshow(painter(latent)[0].squeeze(), cmap='gray')
     axes[0, 0].set_title('the picture', fontsize='small')

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -196,3 +197,16 @@ def assert_same(straight):
     mine = left_by('run')
     for part in straight:
         if part != 'checkpoints': assert equal(mine[part], straight[part]), f'{part} differs'
+
+
+def test_a_run_of_an_earlier_version_goes_on_as_it_was(art, tiny):
+    "A word that its recipe did not have means what was done then"
+    then = {**RECIPES['cpu'], 'network': 'plain', 'redraw': True, 'amp': False}
+    for name in ('new', 'old'): fit(art, 1, out=name, **{**tiny, 'recipe': then})
+    about = artgan.train._read_about(Path('old'))
+    for word in ('redraw', 'penalty_end'): about['config'].pop(word)
+    artgan.train._write_about(Path('old'), about)
+    artgan.train._write_about(Path('new'), {**about, 'config': {**about['config'], 'redraw': True, 'penalty_end': 1.}})
+    del tiny['recipe']
+    a, b = (fit(art, 2, out=name, **tiny) for name in ('new', 'old'))
+    assert a.epochs == b.epochs == 2 and equal(left_by(a.path), left_by(b.path))
