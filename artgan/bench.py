@@ -110,7 +110,7 @@ def _article(config, device):
         return _train_generator(opt_g, G, D, latent_shape, device), loss_d, real_score, fake_score
     return step
 
-# %% ../nbs/04a_bench.ipynb #7b65ec16
+# %% ../nbs/04a_bench.ipynb #7624ee3f
 def _whole_batches(batches):
     "Pictures of batch after batch, without end"
     while True: yield from (real for real, _ in batches if len(real) == batches.batch_size)
@@ -133,10 +133,10 @@ def _fit_cycles(config, images, device):
                 _show(screen, history, state, batches, config)
 
     def bare():
-        see, amp = (lambda pictures: augment(pictures, config['augment'], 1., state.latents)), config['amp'] and has_bfloat16(device)
+        see = lambda pictures: augment(pictures, config['augment'], 1., state.latents)
         for k in range(every):
             real, n = next(supply).to(device, non_blocking=True, memory_format=torch.channels_last), config['batch_size']
-            train_step(state.G, state.D, state.opt_g, state.opt_d, real, state.draw(n), state.draw(n) if config['redraw'] else None, amp, config['loss'],
+            train_step(state.G, state.D, state.opt_g, state.opt_d, real, state.draw(n), state.draw(n) if config['redraw'] else None, state.amp, config['loss'],
                        see, config['penalty']*every if k == 0 else 0)
     return whole, bare
 
