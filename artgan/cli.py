@@ -84,7 +84,7 @@ def _parser():
     _add_using(command)
     return parser
 
-# %% ../nbs/08_cli.ipynb #b64a48c9
+# %% ../nbs/08_cli.ipynb #161181d7
 def _add_training(command):
     "The commands that train or fetch"
     add = command('demo', _demo, 'train on built-in pictures, about two minutes on a CPU')
@@ -98,7 +98,7 @@ def _add_training(command):
     add('--out', help='run folder; runs/ and the name of the data if left out')
     for name, kind, text in (('epochs', int, 'passes over the pictures; 300 if neither these nor minutes are given'), ('minutes', float, 'train for so long instead')):
         add(f'--{name}', type=kind, metavar='N' if kind is int else 'X', help=text)
-    add('--recipe', choices=list(RECIPES), help="how to train; that of the run, otherwise cpu or gpu, by where it trains. classic is the article's")
+    add('--recipe', choices=list(RECIPES), help="how to train; that of the run, otherwise cpu or gpu, by where it trains, or sketch for at most 2 minutes on a CPU. classic is the article's")
     for name, kind, text in (('batch-size', int, 'pictures a step'), ('lr', float, 'learning rate'), ('latent-size', int, 'numbers in a latent'),
                              ('width', int, 'channels of the networks next to the picture')):
         add(f'--{name}', type=kind, metavar='N' if kind is int else 'X', help=f"{text}; the recipe's if left out")

@@ -98,7 +98,7 @@ def has_bfloat16(
     able = getattr(torch.cpu, 'get_capabilities', dict)() if device.type == 'cpu' else {}  # older versions of torch do not tell
     return bool(able.get('avx512_bf16') or able.get('amx_bf16'))
 
-# %% ../nbs/04_train.ipynb #aa968ece
+# %% ../nbs/04_train.ipynb #c6973155
 RECIPES = {
     # the article, exactly
     'classic': dict(network='dcgan', width=64, latent_size=128, batch_size=128, loss='logistic', lr=0.0002, betas=(0.5, 0.999), lr_hold=0, lr_end=1., redraw=True,
@@ -110,10 +110,13 @@ RECIPES = {
     'gpu': dict(network='residual', width=64, latent_size=128, batch_size=64, loss='relativistic', lr=0.0002, betas=(0., 0.99), lr_hold=0, lr_end=0.25, redraw=False,
                 penalty=0.3, penalty_end=1., penalty_every=8, augment=('translate',), augment_ramp=(0., 0.), average=40_000, amp=True)}
 
-# %% ../nbs/04_train.ipynb #4c47e826
-def _choose_recipe(recipe, device, **changes):
-    "The recipe with this name, or for this device, with whatever of `changes` is not None"
-    if recipe is None: recipe = 'cpu' if device.type == 'cpu' else 'gpu'
+# what is ahead for the first two minutes on a CPU: without the stage at full resolution, which pays later
+RECIPES['sketch'] = {**RECIPES['cpu'], 'network': 'plain'}
+
+# %% ../nbs/04_train.ipynb #abac4bf6
+def _choose_recipe(recipe, device, minutes=None, **changes):
+    "The recipe with this name, or for this device and time, with whatever of `changes` is not None"
+    if recipe is None: recipe = 'gpu' if device.type != 'cpu' else 'sketch' if minutes and minutes <= 2 else 'cpu'
     if isinstance(recipe, str):
         if recipe not in RECIPES: raise InputError(f"recipe is {recipe!r}; known are {', '.join(map(repr, RECIPES))}, or pass a dictionary, such as {{**RECIPES['cpu'], 'lr': 0.001}}")
         recipe = RECIPES[recipe]
@@ -823,7 +826,7 @@ def _torch_settings(device, tf32):
         try: yield
         finally: torch.set_float32_matmul_precision(precision)
 
-# %% ../nbs/04_train.ipynb #c4a4ebf1
+# %% ../nbs/04_train.ipynb #1f1c98b8
 def fit(
     data, # a folder, a zip file, a list of files, a uint8 array [N, size, size, 3], or batches such as a `DataLoader`
     epochs:int=None, # passes over the data; None: 300, unless there are `minutes`
@@ -831,7 +834,7 @@ def fit(
     start_idx:int=1, # number of the first epoch's sample grid, as in the article
     out=None, # the run folder; None: runs/ and the name of the data
     minutes:float=None, # train for so long instead, with schedules that fit
-    recipe=None, # a key of `RECIPES`, or a dictionary like them; None: that of the run, otherwise 'cpu' or 'gpu'
+    recipe=None, # a key of `RECIPES`, or a dictionary like them; None: that of the run, otherwise 'gpu' or 'cpu', or 'sketch' for at most 2 `minutes` on a CPU
     size:int=None, # side of the pictures in pixels: 32, 64, 128 or 256; None: that of the array or the batches, otherwise 64
     batch_size:int=None, # pictures a step; batches ready made have their own
     latent_size:int=None, # numbers in a latent
@@ -856,7 +859,7 @@ def fit(
     device = _check_device(device)
     path = Path(out) if out else Path('runs')/_data_name(data)
     if recipe is None and not fresh: recipe = _recipe_of(path)
-    recipe = _choose_recipe(recipe, device, lr=lr, batch_size=batch_size, latent_size=latent_size, width=width, network=network, betas=betas, amp=amp)
+    recipe = _choose_recipe(recipe, device, minutes, lr=lr, batch_size=batch_size, latent_size=latent_size, width=width, network=network, betas=betas, amp=amp)
     _check_recipe(recipe, size or 64)
     with _torch_settings(device, tf32):
         batches, about = _open_data(data, size, recipe['batch_size'], crop, hold_out, seed, device)
