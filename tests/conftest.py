@@ -9,8 +9,8 @@ import torch
 matplotlib.use('Agg')
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent/'.ci'))  # for sync.py
 
-from artgan.data import demo_art
-from artgan.train import load_checkpoint, read_history
+from artgan.demo import demo_art
+from artgan.runs import load_checkpoint, read_history
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import Image
 
-from artgan.data import _decode_file, check_images, find_images, load_images
+from artgan.files import decode_file, find_images
+from artgan.data import load_images
+from artgan.check import check_images
 
 FORMATS = {'JPEG': 'jpg', 'PNG': 'png', 'WEBP': 'webp', 'BMP': 'bmp', 'TIFF': 'tif', 'GIF': 'gif'}
 picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 48, 3), np.uint8)).resize((120, 100))
@@ -44,7 +46,7 @@ def bomb(side=200_000):
 def decoded(data, path):
     "What becomes of a file with this content"
     path.write_bytes(data)
-    return _decode_file(find_images([path])[0], None, 32, 'center')
+    return decode_file(find_images([path])[0], None, 32, 'center')
 
 
 def is_right(found):

@@ -12,9 +12,12 @@ import pytest
 import torch
 
 import artgan.train
-from artgan.data import Batches, InputError
+from artgan.core import InputError
+from artgan.data import Batches
 from artgan.losses import LOSSES
-from artgan.train import RECIPES, checkpoints, fit, load_checkpoint
+from artgan.recipes import RECIPES
+from artgan.runs import checkpoints, load_checkpoint
+from artgan.train import fit
 from conftest import equal, left_by
 
 EPOCHS, STEPS = 3, 9  # of the straight run: three steps an epoch
@@ -203,10 +206,10 @@ def test_a_run_of_an_earlier_version_goes_on_as_it_was(art, tiny):
     "A word that its recipe did not have means what was done then"
     then = {**RECIPES['cpu'], 'network': 'plain', 'redraw': True, 'amp': False}
     for name in ('new', 'old'): fit(art, 1, out=name, **{**tiny, 'recipe': then})
-    about = artgan.train._read_about(Path('old'))
+    about = artgan.train.read_about(Path('old'))
     for word in ('redraw', 'penalty_end'): about['config'].pop(word)
-    artgan.train._write_about(Path('old'), about)
-    artgan.train._write_about(Path('new'), {**about, 'config': {**about['config'], 'redraw': True, 'penalty_end': 1.}})
+    artgan.train.write_about(Path('old'), about)
+    artgan.train.write_about(Path('new'), {**about, 'config': {**about['config'], 'redraw': True, 'penalty_end': 1.}})
     del tiny['recipe']
     a, b = (fit(art, 2, out=name, **tiny) for name in ('new', 'old'))
     assert a.epochs == b.epochs == 2 and equal(left_by(a.path), left_by(b.path))

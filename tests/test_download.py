@@ -8,7 +8,8 @@ from unittest.mock import patch
 
 import opendatasets
 
-from artgan.data import KAGGLE_URL, InputError, _interactive, _kaggle_credentials, download
+from artgan.core import InputError
+from artgan.kaggle import KAGGLE_URL, _interactive, _kaggle_credentials, download
 
 KEY = 'not-a-real-key-0123'
 

@@ -13,9 +13,11 @@ import torch
 from PIL import Image
 
 import artgan.models
-from artgan.data import Batches, InputError, load_images
-from artgan.results import generate
-from artgan.train import _write_about, checkpoints, fit, run_format
+from artgan.core import InputError
+from artgan.data import Batches, load_images
+from artgan.weights import generate
+from artgan.runs import write_about, checkpoints, run_format
+from artgan.train import fit
 from conftest import left_by, equal
 
 
@@ -147,7 +149,7 @@ def test_a_run_of_a_newer_version_is_refused(art, tiny):
     fit(art, 1, out='run', **tiny)
     about = json.loads(Path('run/config.json').read_text())
     about.pop('checksum')
-    _write_about(Path('run'), {**about, 'format': run_format + 1})
+    write_about(Path('run'), {**about, 'format': run_format + 1})
     with pytest.raises(InputError, match='newer'): fit(art, 1, out='run', **tiny)
 
 

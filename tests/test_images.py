@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artgan.data import InputError, cache_folder, decode, find_images, load_images
+from artgan.core import InputError
+from artgan.files import decode, find_images
+from artgan.data import cache_folder, load_images
 
 ORANGE = (250, 140, 20)
 
@@ -125,13 +127,13 @@ def test_an_interrupted_decoding_leaves_no_cache(tmp_path, monkeypatch):
     (tmp_path/'art').mkdir()
     for i in range(30): (tmp_path/'art'/f'{i}.png').write_bytes(in_file(picture(), 'PNG'))
     import artgan.data
-    real = artgan.data._decode_all
+    real = artgan.data.decode_all
     def interrupted(*args):
         for k, item in enumerate(real(*args)):
             if k == 10: raise KeyboardInterrupt
             yield item
     with monkeypatch.context() as m:
-        m.setattr(artgan.data, '_decode_all', interrupted)
+        m.setattr(artgan.data, 'decode_all', interrupted)
         with pytest.raises(KeyboardInterrupt): load_images(tmp_path/'art', size=16)
     assert {p.suffix for p in cache_folder().iterdir()} <= {'.lock'}
     assert len(load_images(tmp_path/'art', size=16)) == 30

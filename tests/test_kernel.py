@@ -13,7 +13,7 @@ from conftest import equal, left_by
 
 SETUP = '''
 import numpy as np, artgan.train as t
-from artgan.data import demo_art
+from artgan.demo import demo_art
 art = demo_art(20, size=32)[0]
 options = dict(batch_size=8, latent_size=8, width=4, device='cpu')
 real = t.train_step

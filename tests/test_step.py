@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from artgan.models import discriminator, generator
-from artgan.train import adam, train_step
+from artgan.step import adam, train_step
 
 
 def train_discriminator(real_images, opt_d, discriminator, generator, latent):

@@ -5,7 +5,7 @@ from nbclient import NotebookClient
 from PIL import Image
 
 import sync
-from artgan.data import demo_art
+from artgan.demo import demo_art
 
 tutorials = [p for p in sync.notebooks() if 'tutorials' in p.parts]
 
