@@ -187,6 +187,7 @@ class Batches:
         seed:int=42, # of the order
         device='cpu', # where the batches are wanted
     ):
+        self.held_out = None  # pictures kept from training, uint8 [M, height, width, channels], where there are some
         labels = images.labels if isinstance(images, Pictures) else np.zeros(len(images), np.int64)
         self.batch_size, self.shuffle, self.device = batch_size, shuffle, torch.device(device)
         self.images = torch.from_numpy(np.ascontiguousarray(images.images if isinstance(images, Pictures) else images))

@@ -175,6 +175,11 @@ def grid_jpeg(path, pixels): # the same of a file, as bytes of a JPEG
     with Image.open(path) as grid: return to_jpeg(resized_grid(grid, pixels))
 
 # %% ../nbs/09_results.ipynb #5a81a0df
+def _article_scores(history, which):
+    "The article's list of this name: probabilities, or logits where there are none"
+    found = history[f'{which}_prob']
+    return found if np.isfinite(found).any() else history[f'{which}_logit']
+
 @dataclass
 class Run:
     "A run as `fit` returns it; it unpacks into the article's four lists, one number an epoch"
@@ -187,13 +192,13 @@ class Run:
 
     losses_g = property(lambda self: self.history['loss_g'], doc='Loss of the generator at each step')
     losses_d = property(lambda self: self.history['loss_d'], doc='Loss of the discriminator at each step')
-    real_scores = property(lambda self: self.history['real_score'], doc='Mean score of the real pictures at each step')
-    fake_scores = property(lambda self: self.history['fake_score'], doc='Mean score of the generated pictures at each step')
+    real_scores = property(lambda self: _article_scores(self.history, 'real'), doc='Mean probability of being real, of real pictures, at each step; mean logits where the game has no probabilities')
+    fake_scores = property(lambda self: _article_scores(self.history, 'fake'), doc='The same of generated pictures')
 
     def __iter__(self):
         epoch = self.history['epoch']
         last = np.flatnonzero(np.append(epoch[1:] != epoch[:-1], True)) if len(epoch) else []
-        return iter([self.history[c][last].tolist() for c in ('loss_g', 'loss_d', 'real_score', 'fake_score')])
+        return iter([column[last].tolist() for column in (self.losses_g, self.losses_d, self.real_scores, self.fake_scores)])
 
     def __repr__(self): return f"{self.epochs} epochs, {len(self.losses_g):,} steps, in {self.path}"
 

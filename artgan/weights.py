@@ -59,7 +59,7 @@ def read_safetensors(
 
 # %% ../nbs/08a_weights.ipynb #7283fb2a
 def _painter(checkpoint): # its generator: the averaged one where there is one
-    return checkpoint.get('averaged') or checkpoint['G']
+    return checkpoint.get('G_ema') or checkpoint['G']
 
 def _load_checkpoint(
     folder:Path, # folder of a run
