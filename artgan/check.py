@@ -135,7 +135,7 @@ def check_images(
     show:bool=True, # show a progress bar
 )->ImageReport:
     "Look at every file before training, and change none"
-    check_square(size, crop)
+    size, crop = check_square(size, crop)
     files, others, passed = scan_images(src)
     notes, digests, squares, checked, seen = {}, {}, {}, [], {}
     def look(file, data, img):  # by several threads, each for files of its own

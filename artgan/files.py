@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, ImageOps
 import torchvision.transforms.functional as TF
 
-from .core import InputError, progress
+from .core import InputError, as_choice, as_path, as_whole, progress
 
 # %% ../nbs/00a_files.ipynb #4bd1ba4c
 image_suffixes = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff', '.gif')
@@ -74,15 +74,17 @@ def _list_files(src):
     "Every file of a source, pictures or not; what was passed over; and where that is, for messages"
     passed = []
     if isinstance(src, (list, tuple)):
-        missing = [str(p) for p in src if not Path(p).is_file()]
+        paths = [as_path(p, 'a file of the list') for p in src]
+        missing = [str(p) for p in paths if not p.is_file()]
         if missing: raise InputError(f"{len(missing)} of {len(src)} files in the list do not exist: {', '.join(missing[:3])}")
-        return [_image_file(Path(p), Path(p).as_posix()) for p in src], passed, 'the list'
-    root = Path(src).expanduser()
+        return [_image_file(p, p.as_posix()) for p in paths], passed, 'the list'
+    root = as_path(src, 'the source of pictures')
     if root.is_dir(): return [_image_file(p, p.relative_to(root).as_posix()) for p in _walk(root, passed)], passed, root
     if zipfile.is_zipfile(root):
         with zipfile.ZipFile(root) as z:
             return [ImageFile(i.filename, root, i.file_size, i.CRC, True) for i in z.infolist() if not i.is_dir()], passed, root
-    if root.exists(): raise InputError(f'{root} is neither a folder nor a readable zip file. Give the folder that holds the pictures, or a complete zip of it.')
+    if root.exists():
+        raise InputError(f'{root} is neither a folder nor a readable zip file. Give the folder that holds the pictures, or a complete zip of it.')
     raise InputError(f'{root} does not exist (looked from {Path.cwd()}). Give the folder or zip file that holds the pictures.')
 
 # %% ../nbs/00a_files.ipynb #382a2638
@@ -153,17 +155,17 @@ crops = ('center', 'pad', 'stretch')
 def check_square(
     size:int, # side of the square, in pixels
     crop:str, # one of `crops`
-):
-    "Refuse a size that is no number of pixels, or a crop that there is not, with an `InputError`"
-    if crop not in crops: raise InputError(f"crop is {crop!r}; it can be {', '.join(map(repr, crops))}")
-    if not isinstance(size, int) or size < 1: raise InputError(f'size is {size!r}; it must be a whole number of pixels, such as 64')
+)->tuple: # the two as plain values
+    "Raises `InputError` for a size that is no number of pixels, or a crop that there is not"
+    return as_whole('size', size, 1), as_choice('crop', crop, crops)
 
 def to_square(
     img:Image.Image, # an RGB picture of any shape
     size:int=64, # side of the square, in pixels
     crop:str='center', # 'center' cuts the ends off, 'pad' fills up with white, 'stretch' bends
 )->Image.Image: # size by size
-    "Resize a picture to a square, with antialiasing"
+    "Resize a picture to a square, with antialiasing; raises `InputError` as `check_square` does"
+    size, crop = check_square(size, crop)
     if crop == 'center':
         w, h = img.size
         if max(w, h) > 16*min(w, h):  # a strip: scaled as a whole it could fill the memory
@@ -227,7 +229,8 @@ def decode_all(
     show:bool=True, # show a progress bar
     look=lambda file, data, img: None, # called by a thread with the file, its content and the opened picture
 ): # pairs of uint8 [size, size, 3], or the reason why there is none, and the file
-    "Yield, in order, what `decode_file` makes of each file, and the file"
+    "Yield, in order, what `decode_file` makes of each file, and the file; raises `InputError` for a size, crop or number that will not do"
+    size, crop, workers = *check_square(size, crop), as_whole('workers', workers, 1, optional=True)
     opened = zipfile.ZipFile(files[0].path) if files[0].zipped else nullcontext()
     with opened as archive, ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         decoded = pool.map(lambda f: decode_file(f, archive, size, crop, partial(look, f)), files)
