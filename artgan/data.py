@@ -9,9 +9,8 @@ __all__ = ['stats', 'picture_keys', 'Pictures', 'to_float', 'to_bytes', 'repeats
            'fingerprint', 'list_cache']
 
 # %% ../nbs/01_data.ipynb #77e3e02c
-import hashlib, io, operator, os, warnings
+import hashlib, operator, os, warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -105,7 +104,8 @@ def load_images(
 def _skipped_message(skipped, n):
     "One sentence: how many files, which, why"
     shown = '; '.join(f'{shown_name(name)}: {reason}' for name, reason in skipped[:5])
-    return f"skipped {len(skipped)} of {n} files that could not be read: {shown}{' ...' if len(skipped) > 5 else ''}. All are in `.skipped`."
+    more = ' ...' if len(skipped) > 5 else ''
+    return f'skipped {len(skipped)} of {n} files that could not be read: {shown}{more}. All are in `.skipped`.'
 
 # %% ../nbs/01_data.ipynb #e9f3d25b
 def split_indices(
@@ -114,7 +114,8 @@ def split_indices(
     seed:int=42, # another seed, another choice
 )->tuple: # indices to train on and indices held out, int64, each sorted
     "Split `n` pictures for training and for checking; raises `InputError` where there is nothing to split"
-    if not isinstance(n, (int, np.integer)) or n < 2: raise InputError(f'n is {n!r}; there must be at least 2 pictures to hold some out')
+    if not isinstance(n, (int, np.integer)) or n < 2:
+        raise InputError(f'n is {n!r}; there must be at least 2 pictures to hold some out')
     fraction, seed = as_number('fraction', fraction, above=0, below=1), as_whole('seed', seed, 0)
     order = np.random.default_rng(seed).permutation(n)
     held = min(n - 1, max(1, round(n*fraction)))
@@ -171,7 +172,8 @@ class Batches:
         array = np.ascontiguousarray(images.images if isinstance(images, Pictures) else images)
         if array.dtype != np.uint8 or array.ndim != 4:
             raise InputError(f'images are {array.dtype} {array.shape}; they must be uint8 [N, height, width, channels], values 0 to 255')
-        self.batch_size, self.shuffle, self.device = as_whole('batch_size', batch_size, 1), as_flag('shuffle', shuffle), torch.device(device)
+        self.batch_size, self.shuffle = as_whole('batch_size', batch_size, 1), as_flag('shuffle', shuffle)
+        self.device = torch.device(device)
         self.images = torch.from_numpy(array)
         self.labels = torch.as_tensor(images.labels if isinstance(images, Pictures) else np.zeros(len(array), np.int64))
         if self.device.type != 'cpu' and _fits(self.images.nbytes, self.device):
@@ -251,14 +253,16 @@ def images_of(
 
 # %% ../nbs/01_data.ipynb #08ef5a4d
 class _Once:
-    "What a notebook calls to display a figure that a cell returned: nothing, if pyplot will show it at the end of that cell"
+    "How a notebook displays a figure: at once, and then no longer by pyplot, which would show it again at the end of the cell"
     def __init__(self, fig): self.fig = fig
+
     def __call__(self):
-        if plt.fignum_exists(self.fig.number) and 'inline' in plt.get_backend(): return
+        open_in_pyplot = plt.fignum_exists(self.fig.number)
+        if open_in_pyplot and 'inline' not in plt.get_backend(): return  # it has a window or a widget of its own
+        from IPython.core.pylabtools import print_figure
         from IPython.display import Image, display
-        file = io.BytesIO()
-        self.fig.savefig(file, format='png', bbox_inches='tight')
-        display(Image(file.getvalue()))
+        display(Image(print_figure(self.fig)))
+        plt.close(self.fig)
 
 def shown_once(
     fig, # a matplotlib figure
@@ -387,7 +391,8 @@ def open_batches(
 def _check_array(images, size):
     "Refuse an array that does not hold square pictures"
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] not in (1, 3):
-        raise InputError(f'the array is {images.dtype} {images.shape}; it must be uint8 [N, size, size, 3] (or 1 for grey), values 0 to 255')
+        raise InputError(f'the array is {images.dtype} {images.shape}; it must be uint8 [N, size, size, 3] (or 1 for grey), '
+                         'values 0 to 255')
     if size not in (None, images.shape[1]):
         raise InputError(f'size is {size}, but the pictures have {images.shape[1]} pixels; leave size out')
 

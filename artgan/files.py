@@ -84,7 +84,8 @@ def _list_files(src):
         with zipfile.ZipFile(root) as z:
             return [ImageFile(i.filename, root, i.file_size, i.CRC, True) for i in z.infolist() if not i.is_dir()], passed, root
     if root.exists():
-        raise InputError(f'{root} is neither a folder nor a readable zip file. Give the folder that holds the pictures, or a complete zip of it.')
+        raise InputError(f'{root} is neither a folder nor a readable zip file. '
+                         'Give the folder that holds the pictures, or a complete zip of it.')
     raise InputError(f'{root} does not exist (looked from {Path.cwd()}). Give the folder or zip file that holds the pictures.')
 
 # %% ../nbs/00a_files.ipynb #382a2638
@@ -229,7 +230,7 @@ def decode_all(
     show:bool=True, # show a progress bar
     look=lambda file, data, img: None, # called by a thread with the file, its content and the opened picture
 ): # pairs of uint8 [size, size, 3], or the reason why there is none, and the file
-    "Yield, in order, what `decode_file` makes of each file, and the file; raises `InputError` for a size, crop or number that will not do"
+    "Yield, in order, what `decode_file` makes of each file, and the file; raises `InputError` for arguments that will not do"
     size, crop, workers = *check_square(size, crop), as_whole('workers', workers, 1, optional=True)
     opened = zipfile.ZipFile(files[0].path) if files[0].zipped else nullcontext()
     with opened as archive, ThreadPoolExecutor(workers or os.cpu_count()) as pool:
