@@ -9,7 +9,7 @@ __all__ = ['InputError', 'as_whole', 'check_whole', 'as_number', 'as_flag', 'as_
            'stop_on_interrupt']
 
 # %% ../nbs/00_core.ipynb #92887657
-import hashlib, io, itertools, json, math, os, shutil, signal, socket, sys, threading, time
+import hashlib, io, itertools, json, os, shutil, signal, socket, sys, threading, time
 from contextlib import contextmanager
 from glob import escape as glob_escape
 from pathlib import Path
@@ -71,7 +71,7 @@ def as_number(
     "A finite number; raises `InputError` for anything else"
     if value is None and optional: return None
     is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not _within(value, least, most, above, below):
+    if not is_number or not abs(value) <= sys.float_info.max or not _within(value, least, most, above, below):
         raise InputError(f'{name} is {value!r}; it must be a number{_range_of(least, most, above, below)}')
     return float(value)
 
