@@ -15,30 +15,36 @@ import imagehash
 import numpy as np
 from PIL import Image
 
+from .core import as_path
 from .files import check_square, decode_all, scan_images, shown_name
 
 # %% ../nbs/01c_check.ipynb #65b9fa0d
+_modes = {'L': 'grey', '1': 'black and white', 'LA': 'grey', 'P': 'palette', 'CMYK': 'CMYK', 'YCCK': 'CMYK', 'LAB': 'CIELAB', 'HSV': 'HSV'}
+
 def _notes(data, img, size, crop):
     "What is worth knowing of a picture that Pillow has opened, in a few words each"
     w, h = img.size
     turned = img.getexif().get(0x0112, 1)
     long, short = max(w, h), min(w, h)
     deep = img.mode == 'F' or img.mode.startswith('I') or (img.format == 'PNG' and data[24] == 16)
-    names = {'L': 'grey', '1': 'black and white', 'LA': 'grey', 'P': 'palette', 'CMYK': 'CMYK', 'YCCK': 'CMYK', 'LAB': 'CIELAB', 'HSV': 'HSV'}
     found = [('smaller than the training size', f'{w} x {h}, enlarged to {size} x {size}')] if short < size else []
-    if long > 2*short: found.append(('long', f"{w} x {h}" + (f', of which the centre crop keeps {short/long:.0%}' if crop == 'center' else '')))
-    if img.mode in names: found.append((names[img.mode], img.mode))
+    if long > 2*short:
+        kept = f', of which the centre crop keeps {short/long:.0%}' if crop == 'center' else ''
+        found.append(('long', f'{w} x {h}{kept}'))
+    if img.mode in _modes: found.append((_modes[img.mode], img.mode))
     if deep: found.append(('16 bits or more', img.mode))
     if img.has_transparency_data: found.append(('transparent', 'laid over white'))
     if turned in range(2, 9): found.append(('turned upright', f'EXIF orientation {turned}'))
     if getattr(img, 'n_frames', 1) > 1: found.append(('animation or several pages', f'{img.n_frames}, the first is used'))
     return found
 
+# %% ../nbs/01c_check.ipynb #e694f12c
 def _name_notes(name):
     "What is odd about a name"
-    odd = [what for what, is_so in (('characters that cannot be shown', shown_name(name) != name), ('very long', len(PurePosixPath(name).name.encode(errors='replace')) > 200),
-                                    ('space at the end or beginning', any(p != p.strip() for p in PurePosixPath(name).parts))) if is_so]
-    return [('odd name', ', '.join(odd))] if odd else []
+    last, parts = PurePosixPath(name).name, PurePosixPath(name).parts
+    odd = {'characters that cannot be shown': shown_name(name) != name, 'very long': len(last.encode(errors='replace')) > 200,
+           'space at the end or beginning': any(p != p.strip() for p in parts)}
+    return [('odd name', ', '.join(what for what, is_so in odd.items() if is_so))] if any(odd.values()) else []
 
 # %% ../nbs/01c_check.ipynb #9da7fd3e
 def _near_copies(squares, bits=6, levels=12):
@@ -51,7 +57,8 @@ def _near_copies(squares, bits=6, levels=12):
         apart = (hashes.shape[1] - hashes[start:start + 256] @ hashes.T)/2
         for i, j in np.argwhere(apart <= bits):
             i += start
-            if j < i and first[i] < 0 and first[j] < 0 and np.abs(small[i] - small[j]).mean() < levels: first[i] = j
+            both_new = j < i and first[i] < 0 and first[j] < 0
+            if both_new and np.abs(small[i] - small[j]).mean() < levels: first[i] = j
     return first
 
 # %% ../nbs/01c_check.ipynb #67be74b8
@@ -71,28 +78,35 @@ class ImageReport:
     files: list   # a `CheckedFile` for each, pictures and others, sorted by name
 
     @property
-    def used(self): return [f for f in self.files if f.used]
+    def used(self):
+        "The files that training uses"
+        return [f for f in self.files if f.used]
 
     @property
-    def skipped(self): # (name, reason), as `Pictures.skipped` has it
+    def skipped(self):
+        "(name, reason) of each file that cannot be read, as `Pictures.skipped` has it"
         return [(f.name, f.reason) for f in self.files if f.reason and not f.reason.startswith(_not_meant)]
 
     @property
-    def groups(self): # kind to files: why they are skipped, then what is worth knowing of the others
+    def groups(self):
+        "Kind to (file, detail) of each: why files are skipped, then what is worth knowing of the others"
         found = {}
         for f in self.files:
-            for kind, detail in ([(f'skipped: {f.reason.partition(" (")[0]}', f.reason.partition(" (")[2].removesuffix(')'))] if f.reason else f.notes):
+            reason, _, detail = f.reason.partition(' (')
+            for kind, detail in ([(f'skipped: {reason}', detail.removesuffix(')'))] if f.reason else f.notes):
                 found.setdefault(kind, []).append((f, detail))
         return dict(sorted(found.items(), key=lambda item: (not item[0].startswith('skipped'), -len(item[1]))))
 
     @property
-    def summary(self): # in plain words
+    def summary(self):
+        "The report in a few plain sentences"
         copies = sum(any('copy' in kind for kind, _ in f.notes) for f in self.used)
         passed = sum(f.reason.startswith(_not_meant) for f in self.files)
         text = f'Training will use {len(self.used):,} pictures of {self.source} at {self.size} x {self.size} pixels'
         text += f', and skip {len(self.skipped):,} that cannot be read.' if self.skipped else '; all can be read.'
         if passed: text += f" {passed:,} other {'file or folder is' if passed == 1 else 'files or folders are'} passed over."
-        if copies: text += f" {copies:,} of those used {'is a copy of another: it counts' if copies == 1 else 'are copies of others: they count'} twice."
+        are = 'is a copy of another: it counts' if copies == 1 else 'are copies of others: they count'
+        if copies: text += f' {copies:,} of those used {are} twice.'
         return text
 
     def __repr__(self): return _as_text(self)
@@ -116,12 +130,14 @@ def _thumbnail(f):
     if f.thumbnail is None: return ''
     file = io.BytesIO()
     Image.fromarray(f.thumbnail).save(file, 'PNG')
-    return f'<img width=64 title="{html.escape(shown_name(f.name))}" src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">'
+    png = base64.b64encode(file.getvalue()).decode()
+    return f'<img width=64 title="{html.escape(shown_name(f.name))}" src="data:image/png;base64,{png}">'
 
 def _as_html(report, most=3):
     "A report as a table"
     def row(kind, found):
-        cells = f'{len(found):,}', html.escape(kind), '<br>'.join(html.escape(_line(*f)) for f in found[:most]), ''.join(_thumbnail(f) for f, _ in found[:2*most])
+        lines, thumbnails = '<br>'.join(html.escape(_line(*f)) for f in found[:most]), ''.join(_thumbnail(f) for f, _ in found[:2*most])
+        cells = f'{len(found):,}', html.escape(kind), lines, thumbnails
         return '<tr>' + ''.join(f"<td style='text-align:left'>{cell}</td>" for cell in cells) + '</tr>'
     rows = ''.join(row(*group) for group in report.groups.items())
     return f'<p>{html.escape(report.summary)}</p><table><tr><th>files</th><th>what</th><th>for instance</th><th></th></tr>{rows}</table>'
@@ -134,8 +150,8 @@ def check_images(
     workers:int=None, # threads that decode; None: one a processor
     show:bool=True, # show a progress bar
 )->ImageReport:
-    "Look at every file before training, and change none"
-    check_square(size, crop)
+    "Look at every file before training, and change none; raises `InputError` where there is no picture, or an argument will not do"
+    size, crop = check_square(size, crop)
     files, others, passed = scan_images(src)
     notes, digests, squares, checked, seen = {}, {}, {}, [], {}
     def look(file, data, img):  # by several threads, each for files of its own
@@ -154,5 +170,6 @@ def check_images(
         elif copied >= 0: notes[name].append(('near copy', f'of {shown_name(names[copied])}'))
         found = notes[name] + _name_notes(name)
         checked.append(CheckedFile(name, True, '', found, squares[name] if found else None))
-    checked += [CheckedFile(f.name, False, 'no picture by its name', [], None) for f in others] + [CheckedFile(name, False, reason, [], None) for name, reason in passed]
-    return ImageReport('the list' if isinstance(src, (list, tuple)) else str(src), size, sorted(checked, key=lambda f: f.name))
+    checked += [CheckedFile(f.name, False, 'no picture by its name', [], None) for f in others]
+    checked += [CheckedFile(name, False, reason, [], None) for name, reason in passed]
+    return ImageReport('the list' if isinstance(src, (list, tuple)) else str(as_path(src)), size, sorted(checked, key=lambda f: f.name))

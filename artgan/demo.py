@@ -8,7 +8,7 @@ __all__ = ['demo_families', 'colour_fields', 'rectangles', 'circles', 'stripes',
 # %% ../nbs/01a_demo.ipynb #2069c34b
 import numpy as np
 
-from .core import InputError, progress
+from .core import as_whole, progress
 
 # %% ../nbs/01a_demo.ipynb #e16510cb
 def _xy(size):
@@ -170,9 +170,8 @@ def demo_art(
     size:int=64, # side of the square, in pixels, at least 8
     seed:int=0, # another seed, another collection
 )->tuple: # pictures, uint8 [n, size, size, 3], and labels, int64 [n], which index `demo_families`
-    "Paintings made by code: the built-in data set"
-    for name, value, least in (('n', n, 1), ('size', size, 8), ('seed', seed, 0)):
-        if value < least: raise InputError(f'demo_art: {name} is {value}; pass {least} or more')
+    "Paintings made by code: the built-in data set; raises `InputError` for numbers that will not do"
+    n, size, seed = as_whole('n', n, 1), as_whole('size', size, 8), as_whole('seed', seed, 0)
     images, labels = np.empty((n, size, size, 3), np.uint8), np.arange(n) % len(_painters)
     for i in progress(range(n), desc='painting', unit=' pictures', disable=n * size * size < 8_000_000):
         images[i] = _painters[labels[i]](np.random.default_rng([seed, i]), size) * 255 + 0.5

@@ -7,10 +7,10 @@ __all__ = ['KAGGLE_URL', 'kaggle_id', 'download']
 
 # %% ../nbs/01b_kaggle.ipynb #850a8307
 import json, os, re, shutil, sys
+from contextlib import contextmanager
 from pathlib import Path
-from unittest.mock import patch
 
-from .core import InputError, move_aside
+from .core import InputError, as_flag, as_path, move_aside
 
 # %% ../nbs/01b_kaggle.ipynb #b26f5d6d
 KAGGLE_URL = 'https://www.kaggle.com/datasets/ikarus777/best-artworks-of-all-time'
@@ -18,7 +18,7 @@ KAGGLE_URL = 'https://www.kaggle.com/datasets/ikarus777/best-artworks-of-all-tim
 def kaggle_id(
     url:str, # address of a data set's page on Kaggle, or `owner/name`
 )->str: # `owner/name`
-    "What Kaggle calls the data set at `url`"
+    "What Kaggle calls the data set at `url`; raises `InputError` for what is no such address"
     page = r'(?:(?:https?://)?(?:www\.)?kaggle\.com/(?:datasets/)?)?([\w-]+)/([\w-]+)/?(?:[?#].*)?'
     found = re.fullmatch(page, str(url).strip(), re.ASCII | re.IGNORECASE)
     # The first part of an address is not always an owner.
@@ -70,6 +70,21 @@ def _is_whole(folder:Path)->bool: # False if it is missing, empty or left by an 
     return any(not path.name.startswith('.') for path in folder.iterdir())
 
 
+# %% ../nbs/01b_kaggle.ipynb #bea20677
+@contextmanager
+def _credentials(creds):
+    "Let Kaggle's client and opendatasets find `creds` for the length of the block; without any, opendatasets asks"
+    from opendatasets.utils import kaggle_api
+    before, look = {name: os.environ.get(name) for name in creds}, kaggle_api.read_kaggle_creds
+    os.environ.update(creds)
+    kaggle_api.read_kaggle_creds = lambda: bool(creds)
+    try: yield
+    finally:
+        kaggle_api.read_kaggle_creds = look
+        for name, value in before.items():
+            if value is None: os.environ.pop(name, None)
+            else: os.environ[name] = value
+
 # %% ../nbs/01b_kaggle.ipynb #00e1ce57
 def _fetch(
     name:str, # `owner/name` of the data set
@@ -77,17 +92,17 @@ def _fetch(
     creds:dict, # from `_kaggle_credentials`; empty to let opendatasets ask
     where:str, # where they were found, for the error message
 ):
-    "Download and unpack through opendatasets"
+    "Download and unpack through opendatasets; raises `ConnectionError` for whatever fails"
     import opendatasets
-    from opendatasets.utils import kaggle_api
     try:
-        with patch.dict(os.environ, creds), patch.object(kaggle_api, 'read_kaggle_creds', lambda: bool(creds)):
+        with _credentials(creds):
             # Not every version of opendatasets understands /datasets/ in the address.
             opendatasets.download(f'https://www.kaggle.com/{name}', data_dir=str(folder), force=True)
         if not _is_whole(folder/name.split('/')[1]): raise OSError('nothing unpacked, or the archive still there')
     except Exception as error:
-        raise ConnectionError(f'{name} did not arrive whole from Kaggle ({type(error).__name__}: {error}): call download again to repeat it; '
-                           f'if access was refused (401 or 403), the key from {where} is no longer good') from error
+        told = f'if access was refused (401 or 403), the key from {where} is no longer good'
+        raise ConnectionError(f'{name} did not arrive whole from Kaggle ({type(error).__name__}: {error}): '
+                              f'call download again to repeat it; {told}') from error
 
 # %% ../nbs/01b_kaggle.ipynb #8c52a4ee
 _NO_KEY = """Kaggle needs an account and a key to download {name}, and none was found. Three steps:
@@ -103,8 +118,12 @@ def download(
     data_dir:str='.', # folder to put the data set's own folder in
     force:bool=False, # download again though it is there? the old folder is kept under another name
 )->Path: # the data set's folder, `data_dir/name`
-    "Download a Kaggle data set, unless it is already there"
-    name, data_dir = kaggle_id(url), Path(data_dir).expanduser()
+    """Download a Kaggle data set, unless it is already there.
+
+    Raises `InputError` where the address or the folder will not do or there is no key, and `ConnectionError` where the data set did
+    not arrive whole; what was there before is then as it was.
+    """
+    name, data_dir, force = kaggle_id(url), as_path(data_dir, 'data_dir'), as_flag('force', force)
     if data_dir.exists() and not data_dir.is_dir(): raise InputError(f'{data_dir} is a file: pass a folder as data_dir')
     target = data_dir/name.split('/')[1]
     if _is_whole(target) and not force: return target

@@ -126,14 +126,14 @@ def test_a_broken_zip_and_a_locked_one(tmp_path):
 def test_an_interrupted_decoding_leaves_no_cache(tmp_path, monkeypatch):
     (tmp_path/'art').mkdir()
     for i in range(30): (tmp_path/'art'/f'{i}.png').write_bytes(in_file(picture(), 'PNG'))
-    import artgan.data
-    real = artgan.data.decode_all
+    import artgan.cache
+    real = artgan.cache.decode_all
     def interrupted(*args):
         for k, item in enumerate(real(*args)):
             if k == 10: raise KeyboardInterrupt
             yield item
     with monkeypatch.context() as m:
-        m.setattr(artgan.data, 'decode_all', interrupted)
+        m.setattr(artgan.cache, 'decode_all', interrupted)
         with pytest.raises(KeyboardInterrupt): load_images(tmp_path/'art', size=16)
     assert {p.suffix for p in cache_folder().iterdir()} <= {'.lock'}
     assert len(load_images(tmp_path/'art', size=16)) == 30

@@ -1,0 +1,110 @@
+"Sizes from numpy, paths with ~, held-out parts without copies, the cache, and what is left alone."
+import json
+import random
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+from nbclient import NotebookClient
+from PIL import Image
+
+import artgan.cache
+from artgan.cache import clear_cache, list_cache
+from artgan.check import check_images
+from artgan.core import InputError
+from artgan.data import Batches, load_images, open_data, repeats, show_batch, split_indices
+from artgan.demo import demo_art
+from artgan.files import find_images
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    "A home folder with twelve pictures in two classes in art/"
+    monkeypatch.setenv('HOME', str(tmp_path))
+    for i, picture in enumerate(demo_art(12, size=32)[0]):
+        folder = tmp_path/'art'/'ab'[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(folder/f'{i}.png')
+    return tmp_path
+
+
+def test_paths_in_the_home_folder_and_sizes_of_numpy(home):
+    pictures = load_images('~/art', size=np.int64(16), cache='~/mine', workers=np.int32(1))
+    assert len(pictures) == len(find_images('~/art')) == len(check_images('~/art', size=np.int64(16)).used) == 12
+    assert (home/'mine').is_dir() and [c.pictures for c in list_cache('~/mine')] == [12]
+    assert len(load_images([f'~/art/{f}' for f in pictures.files], size=16)) == 12
+    for bad in (dict(size=16.), dict(size=True), dict(workers=0), dict(cache=3), dict(verify='yes'), dict(crop=None)):
+        with pytest.raises(InputError): load_images('~/art', **bad)
+
+
+def test_opening_reads_no_pixels_until_asked(home, monkeypatch):
+    first = load_images(home/'art', size=16)
+    read = []
+    real = artgan.cache.fingerprint
+    monkeypatch.setattr(artgan.cache, 'fingerprint', lambda images: read.append(len(images)) or real(images))
+    assert load_images(home/'art', size=16).fingerprint == first.fingerprint and read == []
+    assert load_images(home/'art', size=16, verify=True).fingerprint == first.fingerprint and read == [12]
+
+
+def test_a_cache_of_an_earlier_version_is_checked_and_taken_over(home, monkeypatch):
+    load_images(home/'art', size=16)
+    path = list_cache()[0].path.with_suffix('.json')
+    about = json.loads(path.read_text())
+    del about['array'], about['checksum']
+    path.write_text(json.dumps({**about, 'checksum': artgan.cache.json_digest(about)}))
+    monkeypatch.setattr(artgan.cache, '_make_cache', None)
+    load_images(home/'art', size=16)
+    assert json.loads(path.read_text())['array'][0] == 12*16*16*3
+
+
+def test_clearing(home):
+    load_images(home/'art', size=16), load_images(home/'art', size=8)
+    assert clear_cache(older_than_days=1) == [] and len(clear_cache()) == 2 and list_cache() == []
+    assert len(load_images(home/'art', size=16)) == 12
+
+
+@pytest.mark.parametrize('shuffle', [True, False])
+def test_a_part_gives_the_batches_of_its_copy(home, shuffle):
+    pictures = load_images(home/'art', size=16)
+    at = split_indices(12, 0.3, 5)[0]
+    part, copied = Batches(pictures, 3, shuffle, 5, indices=at), Batches(pictures.images[at], 3, shuffle, 5)
+    assert np.shares_memory(part.images.whole.numpy(), pictures.images)
+    for _ in range(3):
+        for (x, labels), (y, _) in zip(part, copied, strict=True): assert torch.equal(x, y)
+    assert sorted(torch.cat([l for _, l in part]).tolist()) == sorted(pictures.labels[at].tolist())
+    held, _ = open_data(pictures, None, 3, 'center', 0.3, 5, 'cpu')
+    assert torch.equal(next(iter(held))[0], next(iter(Batches(pictures.images[at], 3, seed=5)))[0]) and np.shares_memory(held.images.whole.numpy(), pictures.images)
+
+
+def test_from_the_end_slices_and_copies(home):
+    pictures = load_images(home/'art', size=16)
+    assert torch.equal(pictures[-1][0], pictures[11][0]) and len([*pictures]) == 12 and pictures[2:5][0].shape == (3, 3, 16, 16)
+    with pytest.raises(IndexError): pictures[12]
+    with pytest.raises(TypeError): pictures['first']
+    assert repeats(pictures).tolist() == [] and repeats(np.concatenate([pictures.images]*2)).tolist() == [*range(12, 24)]
+
+
+@pytest.mark.parametrize('bad', [{'label': torch.zeros(2)}, {}, ['a.jpg'], [], 'art', torch.zeros(3), [{'image': 'a.jpg'}]])
+def test_what_cannot_be_shown_is_refused(bad):
+    with pytest.raises(InputError): show_batch(bad)
+
+
+def test_a_dictionary_is_shown():
+    assert show_batch([{'label': torch.zeros(2), 'pixel_values': torch.zeros(2, 3, 8, 8)}]).axes[0].images
+
+
+@pytest.mark.parametrize('cell', ['show_batch(x)', 'show_batch(x);', 'f = show_batch(x)\n1', 'for _ in range(1): show_batch(x)', 'f = show_batch(x)\ndisplay(f)\n1'])
+def test_a_figure_is_shown_once(cell, tmp_path):
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(s) for s in ('import torch\nfrom artgan.data import show_batch\nx = torch.zeros(2, 3, 8, 8)', cell)])
+    NotebookClient(nb, timeout=300, kernel_name='python3').execute()
+    assert sum('image/png' in o.get('data', {}) for o in nb.cells[1].outputs) == 1
+
+
+def test_the_random_state_of_the_caller_is_left_alone(home):
+    def states(): return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()
+    before = states()
+    pictures = load_images(home/'art', size=16)
+    batches, _ = open_data(pictures, None, 3, 'center', 0.3, 5, 'cpu')
+    [*batches], [*Batches(pictures, 3)], demo_art(3, size=16), repeats(pictures), check_images(home/'art'), show_batch(pictures), load_images(home/'art', size=8, cache=False)
+    assert states() == before
