@@ -13,19 +13,19 @@ from .features import check_features, unit_rows
 
 # %% ../nbs/05a_copying.ipynb #0bb734e7
 def most_similar(
-    features:torch.Tensor, # of some pictures, [N, numbers]
-    others:torch.Tensor, # of those to look among, [M, numbers]
+    features:torch.Tensor, # of some pictures, [N, D]
+    others:torch.Tensor, # of those to look among, [M, D]
 )->tuple: # cosine similarity to the nearest, float32 [N], 1 for the same picture; and which it is, int64 [N]
-    "The most similar among other pictures"
+    "The most similar among other pictures; `InputError` where the features do not go together"
     a, b = map(unit_rows, check_features(features, others, least=1))
     found = [(rows @ b.T).max(1) for rows in a.split(1024)]
     return torch.cat([f.values for f in found]).clamp(-1, 1), torch.cat([f.indices for f in found])
 
 # %% ../nbs/05a_copying.ipynb #bb1eacdf
 def copying(
-    generated:torch.Tensor, # features of generated pictures [N, numbers]
-    train:torch.Tensor, # features of all pictures that were trained on
-    held_out:torch.Tensor, # features of real pictures that were not
+    generated:torch.Tensor, # features of generated pictures [N, D]
+    train:torch.Tensor, # features of all pictures that were trained on, [M, D]
+    held_out:torch.Tensor, # features of real pictures that were not, [K, D]
 )->dict: # copies: a share; generated, held_out: median similarities; c_t: standard deviations
     "Whether generated pictures are nearer to the training pictures than new ones are"
     g, h = (most_similar(f, train)[0].double().numpy() for f in (generated, held_out))

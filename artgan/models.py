@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['sizes', 'NETWORKS', 'count_parameters', 'stage_channels', 'dcgan_generator', 'dcgan_discriminator', 'MinibatchStd',
-           'plain_discriminator', 'fine_channels', 'UpConv', 'SkipExcitation', 'PlainGenerator', 'Residual', 'Basis',
-           'residual_generator', 'residual_discriminator', 'generator', 'discriminator', 'inner_layers', 'layer_table',
-           'has_batch_norm']
+           'plain_discriminator', 'fine_channels', 'has_batch_norm', 'UpConv', 'SkipExcitation', 'PlainGenerator',
+           'Residual', 'Basis', 'residual_generator', 'residual_discriminator', 'generator', 'discriminator',
+           'inner_layers', 'layer_table']
 
 # %% ../nbs/02_models.ipynb #29def775
 from functools import partial
@@ -103,6 +103,13 @@ def fine_channels(
 )->int: # channels at the full side
     "Half as many, rounded up to 16, as processors take them"
     return -(-width//32)*16
+
+# %% ../nbs/02_models.ipynb #f07c2fc6
+def has_batch_norm(
+    D:nn.Module, # a discriminator, or any network
+)->bool: # True if any of its layers is a batch normalisation
+    "Whether the logit of a picture depends on all others in the batch"
+    return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in D.modules())
 
 # %% ../nbs/02_models.ipynb #87e3c2cc
 class UpConv(nn.Module):
@@ -269,8 +276,3 @@ def layer_table(
         net.train(training)
         for hook in hooks: hook.remove()
     return rows
-
-# %% ../nbs/02_models.ipynb #5a3570d8
-def has_batch_norm(D):
-    "Whether the score of a picture depends on all others in the batch"
-    return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in D.modules())
