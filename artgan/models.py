@@ -104,7 +104,7 @@ def fine_channels(
     "Half as many, rounded up to 16, as processors take them"
     return -(-width//32)*16
 
-# %% ../nbs/02_models.ipynb #f07c2fc6
+# %% ../nbs/02_models.ipynb #dba0a6da
 def has_batch_norm(
     D:nn.Module, # a discriminator, or any network
 )->bool: # True if any of its layers is a batch normalisation
