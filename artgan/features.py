@@ -130,7 +130,7 @@ def _new_network(kind):
         raise ConnectionError(f"the weights for kind={kind!r} could not be had ({e}). They are downloaded once, "
                               "so try again with a connection to github.com; kind='lite0' needs none") from e
 
-# %% ../nbs/05_features.ipynb #9e1fa8a9
+# %% ../nbs/05_features.ipynb #e710ae8e
 @torch.no_grad()
 def _extract(images, kind, device, batch_size, show):
     "Features of uint8 [N, height, width, channels], float32 [N, D] on the CPU"
