@@ -26,8 +26,8 @@ def most_similar(
     found = [(rows @ b.T).max(1) for rows in a.split(1024)]
     return torch.cat([f.values for f in found]).clamp(-1, 1), torch.cat([f.indices for f in found])
 
-# %% ../nbs/05a_copying.ipynb #cd8b2140
-SAME = {'pixels': 2/255, 'features': 0.01}  # distances below which two pictures are one picture
+# %% ../nbs/05a_copying.ipynb #834a8fe8
+SAME = {'pixels': 4/255, 'features': 0.01}  # distances below which two pictures are one picture
 LEAST = 10  # real pictures, below which nothing can be said
 
 # %% ../nbs/05a_copying.ipynb #bb1eacdf
@@ -47,7 +47,7 @@ def copying(
     return dict(copies=float((g > np.quantile(h, 0.95)).mean()), generated=float(np.median(g)), held_out=float(np.median(h)),
                 c_t=float((further - n*m/2)/np.sqrt(n*m*(n + m + 1)/12)))
 
-# %% ../nbs/05a_copying.ipynb #88e0a32c
+# %% ../nbs/05a_copying.ipynb #ced54892
 def to_points(
     images, # pictures, in any form that `extract_features` takes
     features:str='pixels', # by what they are compared: 'pixels', or features of a kind that `extract_features` knows
@@ -69,7 +69,7 @@ def both_ways(
     mirrored = np.ascontiguousarray(as_bytes(images, least=1)[:, :, ::-1])
     return torch.stack([to_points(images, features, device, cache), to_points(mirrored, features, device, cache)])
 
-# %% ../nbs/05a_copying.ipynb #bb9dc687
+# %% ../nbs/05a_copying.ipynb #1de277e2
 def to_nearest(
     points:torch.Tensor, # of some pictures, [2, N, D], from `both_ways`
     others:torch.Tensor, # of those to look among, [M, D], from `to_points`
@@ -87,7 +87,7 @@ def to_nearest(
         found.append(((chosen - others[at]).norm(dim=1), at, way == 1))  # anew: `cdist` rounds, and makes 0 of nothing
     return tuple(torch.cat(column).numpy() for column in zip(*found))
 
-# %% ../nbs/05a_copying.ipynb #ad3ffe67
+# %% ../nbs/05a_copying.ipynb #26918a75
 @dataclass(repr=False)
 class Nearness:
     "How near pictures are to the training pictures, and how near real ones are"
@@ -121,7 +121,8 @@ class Nearness:
     def copies(self)->bool: # None: no verdict
         "Whether these are more than chance allows, at three standard errors"
         if self.no_limit: return None
-        return self.share > 0.05 + 3*(0.05*0.95*(1/len(self.distances) + 1/len(self.honest)))**0.5
+        independent = len(self.honest) if self.held_out else len(self.honest)/2  # among themselves, two are each other's nearest
+        return self.share > 0.05 + 3*(0.05*0.95*(1/len(self.distances) + 1/independent))**0.5
 
     def __repr__(self):
         if self.no_limit: return f'no verdict on {len(self.distances)} generated pictures: {self.no_limit}.'
@@ -136,7 +137,7 @@ def same_picture(
     "The distance below which two pictures are one picture"
     return SAME['pixels' if features == 'pixels' else 'features']
 
-# %% ../nbs/05a_copying.ipynb #9c79525c
+# %% ../nbs/05a_copying.ipynb #436143ba
 def compare_points(
     points:torch.Tensor, # of generated pictures, both ways, [2, N, D]
     train:torch.Tensor, # of all pictures that were trained on, [M, D]
