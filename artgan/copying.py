@@ -36,10 +36,11 @@ def copying(
     train:torch.Tensor, # features of all pictures that were trained on, [M, D]
     held_out:torch.Tensor, # features of real pictures that were not, [K, D]
 )->dict: # copies: a share; generated, held_out: median similarities; c_t: standard deviations
-    "Whether generated pictures are nearer to the training pictures than new ones are, by their features; `InputError` without held-out ones"
+    "Whether generated pictures are nearer to the training pictures than new ones are, by features; `InputError` with too few"
     g, h = (most_similar(f, train)[0].double().numpy() for f in (generated, held_out))
     h = h[h < 1 - SAME['features']**2/2]  # of the others a training picture is a twin, see below
-    if len(h) < LEAST: raise InputError(f'{len(h)} of {len(held_out)} held-out pictures are not among the training pictures; pass at least {LEAST}')
+    if len(h) < LEAST:
+        raise InputError(f'{len(h)} of {len(held_out)} held-out pictures are not among the training pictures; pass at least {LEAST}')
     ordered = np.sort(h)
     below, up_to = (np.searchsorted(ordered, g, side) for side in ('left', 'right'))
     further = (len(h) - (below + up_to)/2).sum()  # pairs in which the generated picture is further away; a draw counts half
@@ -103,8 +104,10 @@ class Nearness:
     def no_limit(self)->str: # in words; '' where there is a limit
         "Why there is no limit"
         if len(self.honest) < LEAST:
-            return f'{len(self.honest)} real pictures to compare with are too few' + (f', {self.twins} more are there twice' if self.twins else '')
-        if np.quantile(self.honest, 0.05) <= same_picture(self.features): return 'real pictures are as near to each other as copies would be'
+            twice = f', {self.twins} more are there twice' if self.twins else ''
+            return f'{len(self.honest)} real pictures to compare with are too few' + twice
+        if np.quantile(self.honest, 0.05) <= same_picture(self.features):
+            return 'real pictures are as near to each other as copies would be'
         return ''
 
     @property
@@ -147,7 +150,8 @@ def compare_points(
 )->Nearness: # `share` and `copies` are the verdict
     "Whether generated pictures are nearer to the training pictures than real ones are"
     if not points.shape[2] == train.shape[1] == real.shape[2]:
-        raise InputError(f'the points have {points.shape[2]}, {train.shape[1]} and {real.shape[2]} numbers: compute all of them in the same way')
+        raise InputError(f'the points have {points.shape[2]}, {train.shape[1]} and {real.shape[2]} numbers: '
+                         'compute all of them in the same way')
     distances, at, mirrored = to_nearest(points, train)
     honest = to_nearest(real, train, itself=not held_out)[0]
     new = honest >= same_picture(features)

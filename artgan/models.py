@@ -81,7 +81,8 @@ class MinibatchStd(nn.Module):
         B, C, H, W = x.shape
         filled = torch.cat([x, x[torch.arange(-B % self.group, device=x.device) % B]]).to(torch.promote_types(x.dtype, torch.float32))
         groups = filled.unflatten(0, (-1, self.group))
-        std = (groups - groups.mean(1, keepdim=True)).square().mean(1).add(1e-8).sqrt().mean((1, 2, 3))  # `var` is many times slower on a CPU
+        variance = (groups - groups.mean(1, keepdim=True)).square().mean(1)  # `var` is many times slower on a CPU
+        std = variance.add(1e-8).sqrt().mean((1, 2, 3))
         return torch.cat([x, std.repeat_interleave(self.group)[:B].view(B, 1, 1, 1).expand(B, 1, H, W).to(x.dtype)], 1)
 
 # %% ../nbs/02_models.ipynb #ad59ab21
@@ -177,7 +178,8 @@ class Residual(nn.Module):
         super().__init__()
         def act(): return nn.LeakyReLU(0.2)
         inner = max(channels//2, 1)
-        self.detour = nn.Sequential(act(), nn.Conv2d(channels, inner, 1), act(), nn.Conv2d(inner, inner, 3, 1, 1), act(), nn.Conv2d(inner, channels, 1))
+        self.detour = nn.Sequential(act(), nn.Conv2d(channels, inner, 1), act(), nn.Conv2d(inner, inner, 3, 1, 1),
+                                    act(), nn.Conv2d(inner, channels, 1))
         nn.init.zeros_(self.detour[-1].weight)
         nn.init.zeros_(self.detour[-1].bias)
 
@@ -232,9 +234,10 @@ def _pair(network):
     raise InputError(f"network is {network!r}; known are {', '.join(map(repr, NETWORKS))}. "
                      f"A pair of your own is made known by artgan.models.NETWORKS[name] = (generator, discriminator).")
 
-# %% ../nbs/02_models.ipynb #b0d5079e
+# %% ../nbs/02_models.ipynb #472982e4
 _DRAWS = {'uniform_', 'normal_', 'random_', 'bernoulli_', 'exponential_', 'cauchy_', 'geometric_', 'log_normal_', # of tensors and `nn.init`
-          'kaiming_uniform_', 'kaiming_normal_', 'xavier_uniform_', 'xavier_normal_', 'trunc_normal_', 'orthogonal_', 'sparse_', # of `nn.init`
+          'kaiming_uniform_', 'kaiming_normal_', 'xavier_uniform_', 'xavier_normal_', 'trunc_normal_',
+          'orthogonal_', 'sparse_', # of `nn.init`
           'rand', 'randn', 'randint', 'randperm', 'normal', 'bernoulli', 'multinomial'} # of torch
 
 class _DrawFrom(TorchFunctionMode):
@@ -253,7 +256,7 @@ def _drawing(seed):
     if seed is None: return nullcontext()
     return _DrawFrom(torch.Generator(torch.empty(0).device).manual_seed(seed))
 
-# %% ../nbs/02_models.ipynb #0255146c
+# %% ../nbs/02_models.ipynb #079cf93d
 def generator(
     network:str='dcgan', # a key of `NETWORKS`
     size:int=64, # side of the pictures, in pixels
@@ -277,7 +280,7 @@ def discriminator(
     make = _pair(network)[1]
     with _drawing(seed): return make(size=size, channels=channels, width=width)
 
-# %% ../nbs/02_models.ipynb #ddb46a67
+# %% ../nbs/02_models.ipynb #4079c127
 def build_pair(
     seed:int, # of the weights of both
     network:str='dcgan', # a key of `NETWORKS`
@@ -309,7 +312,8 @@ def layer_table(
     "What each layer of a network does to one input"
     rows = []
     def note(layer, inputs, output):
-        rows.append((type(layer).__name__.replace('Parametrized', ''), tuple(output.shape[1:]), count_parameters(layer), _macs(layer, inputs[0], output)))
+        name = type(layer).__name__.replace('Parametrized', '')
+        rows.append((name, tuple(output.shape[1:]), count_parameters(layer), _macs(layer, inputs[0], output)))
     hooks = [layer.register_forward_hook(note) for layer in inner_layers(net)]
     training = net.training
     try:
