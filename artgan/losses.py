@@ -15,7 +15,7 @@ from .core import InputError
 
 # %% ../nbs/04_losses.ipynb #9e2255df
 def _precise(logits):
-    "In float32 at least"
+    "Logits in float32 at least"
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 def bce(
@@ -46,35 +46,36 @@ def hinge_discriminator_loss(
     real_logits:torch.Tensor, # D(x)
     fake_logits:torch.Tensor, # D(G(z))
 )->torch.Tensor: # one number
-    "L_D = max(0, 1 - D(x)) + max(0, 1 + D(G(z)))"
+    "L_D = max(0, 1 - D(x)) + max(0, 1 + D(G(z))), the hinge game (Lim and Ye 2017)"
     return F.relu(1 - _precise(real_logits)).mean() + F.relu(1 + _precise(fake_logits)).mean()
 
 def hinge_generator_loss(
     fake_logits:torch.Tensor, # D(G(z))
     real_logits:torch.Tensor=None, # not needed in this game
 )->torch.Tensor: # one number
-    "L_G = -D(G(z))"
+    "L_G = -D(G(z)), the hinge game (Lim and Ye 2017)"
     return -_precise(fake_logits).mean()
 
 # %% ../nbs/04_losses.ipynb #7481967c
 def _lead(ahead, behind):
     "By how much each logit of one batch is ahead of its partner in the other"
     if ahead.shape != behind.shape:
-        raise InputError(f'logits of shape {tuple(ahead.shape)} cannot be paired with logits of shape {tuple(behind.shape)}: draw as many generated pictures as there are real ones')
+        raise InputError(f'logits of shape {tuple(ahead.shape)} cannot be paired with logits of shape {tuple(behind.shape)}: '
+                         'draw as many generated pictures as there are real ones')
     return _precise(ahead) - _precise(behind)
 
 def relativistic_discriminator_loss(
     real_logits:torch.Tensor, # D(x)
     fake_logits:torch.Tensor, # D(G(z)), as many
 )->torch.Tensor: # one number
-    "L_D = softplus(-(D(x) - D(G(z))))"
+    "L_D = softplus(-(D(x) - D(G(z)))); `InputError` where the logits cannot be paired"
     return F.softplus(-_lead(real_logits, fake_logits)).mean()
 
 def relativistic_generator_loss(
     fake_logits:torch.Tensor, # D(G(z))
     real_logits:torch.Tensor, # D(x), as many
 )->torch.Tensor: # one number
-    "L_G = softplus(-(D(G(z)) - D(x)))"
+    "L_G = softplus(-(D(G(z)) - D(x))); `InputError` where the logits cannot be paired"
     return F.softplus(-_lead(fake_logits, real_logits)).mean()
 
 # %% ../nbs/04_losses.ipynb #a9a39b4d

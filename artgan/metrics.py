@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from .copying import both_ways, compare_points, most_suspicious, to_points
 from .core import InputError
 from .data import Pictures, split_indices
 from .features import as_bytes, check_alike, check_features, extract_features, need_metrics, unit_rows
-from .copying import copying
 
 # %% ../nbs/05b_metrics.ipynb #c25efa7e
 def _frechet(a, b):
@@ -27,8 +27,8 @@ def _frechet(a, b):
     return fid_statistics_to_metric(fid_features_to_statistics(a), fid_features_to_statistics(b), False)[KEY_METRIC_FID]
 
 def distances(
-    generated:torch.Tensor, # features [N, numbers] of generated pictures, at least 10
-    real:torch.Tensor, # features [M, numbers] of real ones, at least 10
+    generated:torch.Tensor, # features [N, D] of generated pictures, at least 10
+    real:torch.Tensor, # features [M, D] of real ones, at least 10
     subsets:int=20, # for KID, of 1,000 pictures each
 )->dict: # kid (times 1000), frechet, precision, recall
     "KID, Fréchet distance, precision and recall, by torch-fidelity"
@@ -62,7 +62,7 @@ def _views(n=32):
     return np.stack([np.sqrt(1 - z*z)*np.cos(turn), np.sqrt(1 - z*z)*np.sin(turn), z]).astype(np.float32)
 
 def colour_distance(
-    generated, # pictures, in any form that `features` takes
+    generated, # pictures, in any form that `extract_features` takes
     real, # pictures, as many channels
     pixels:int=131_072, # of each set that are looked at
 )->float: # in Delta E; 0 where the palettes are the same
@@ -78,7 +78,7 @@ def colour_distance(
 
 # %% ../nbs/05b_metrics.ipynb #81f78634
 def vendi(
-    features:torch.Tensor, # [N, numbers]
+    features:torch.Tensor, # [N, D]
 )->float: # from 1, all the same, to N, all entirely different
     "How many different pictures there are (Friedman and Dieng 2022)"
     f = unit_rows(check_features(features, features, least=2)[0]).double()
@@ -95,7 +95,7 @@ class Score:
     recall:float      # share of the real pictures among the generated ones
     colour:float      # distance of the palettes, in Delta E
     vendi:float       # how many different pictures there are
-    copies:float      # share nearer to a training picture than 95 % of the held-out ones
+    copies:float      # share nearer to a training picture than 95 % of the held-out ones, by pixels or by features; NaN: nothing can be said
     n:int             # pictures of each set
     kind:str          # of the features
     floor:'Score'=None  # the same for real pictures
@@ -104,11 +104,13 @@ class Score:
         rows = (('KID x 1000', 'kid', '.1f', 'lower is better'), ('Fréchet distance', 'frechet', '.1f', 'lower is better'),
                 ('precision', 'precision', '.2f', 'higher is better'), ('recall', 'recall', '.2f', 'higher is better'),
                 ('colour, Delta E', 'colour', '.1f', 'lower is better'), ('Vendi score', 'vendi', '.1f', 'higher is more diverse'),
-                ('copies', 'copies', '.1%', 'more than the floor: repeats its training pictures'))
+                ('copies', 'copies', '.1%', 'well above 5 %: repeats its training pictures'))
         lines = [f"{'':18}{'score':>9}{'floor':>9}{'N':>8}  {'features':11}"]
         for label, name, form, note in rows:
             floor = format(getattr(self.floor, name), form) if self.floor else '-'
             lines.append(f"{label:18}{getattr(self, name):>9{form}}{floor:>9}{self.n:>8,}  {'(pixels)' if name == 'colour' else self.kind:11}{note}")
+        if np.isnan(self.copies): lines.append('copies: no verdict, too few real pictures were held out, or most of them were trained on, too')
+        else: lines.append('copies: nearer to a training picture than 95 % of the held-out ones; 0 % means only that none is, not that nothing was learned by heart')
         return '\n'.join(lines)
 
 # %% ../nbs/05b_metrics.ipynb #252201b8
@@ -120,16 +122,16 @@ def _split(n, held_out):
     return np.setdiff1d(np.arange(n), held), held
 
 def score(
-    generated, # pictures, in any form that `features` takes
+    generated, # pictures, in any form that `extract_features` takes
     real, # the real ones
-    held_out=None, # indices of `real` that were not trained on, or further pictures that were not; None: as `hold_out` splits `real`
+    held_out=None, # indices of `real` that were not trained on, or further pictures that were not; None: as `split_indices` splits `real`
     n:int=None, # pictures of each set; None: as many as there are
     kind:str='lite0', # of features: 'lite0' or 'inception'
     floor:bool=True, # compute the floor, too
     device=None, # where to compute features; None: `get_default_device()`
     show:bool=True, # show progress bars
 )->Score:
-    "All scores of a set of generated pictures, and what real pictures get"
+    "All metrics of a set of generated pictures, and what real pictures get; `InputError` where they cannot be compared"
     need_metrics()
     fake, train = as_bytes(generated, least=10), as_bytes(real, least=10)
     check_alike(fake, train)
@@ -140,25 +142,35 @@ def score(
         train, held = train[train_at], train[held_at]
     most = min(len(fake), len(train), (len(train) + len(held))//2)
     if n is None: n = most
-    if not 10 <= n <= most: raise InputError(f'n is {n}: with {len(fake)} generated, {len(train)} training and {len(held)} held-out pictures it can be from 10 to {most}')
+    if not 10 <= n <= most:
+        raise InputError(f'n is {n}: with {len(fake)} generated, {len(train)} training and {len(held)} held-out pictures it can be from 10 to {most}')
 
     def seen(images): return extract_features(images, kind, device, show=show)
     train_f = seen(real)
     train_f, held_f = (train_f, seen(held_out)) if further else (train_f[train_at], train_f[held_at])
+    kept = isinstance(real, Pictures)
+    def ways(images, f): # points of pictures whose features are known, by pixels and by features
+        mirrored = np.ascontiguousarray(images[:, :, ::-1])
+        flipped = extract_features(mirrored, kind, device, cache=kept and images is held, show=show)
+        return both_ways(images), torch.stack([unit_rows(f), unit_rows(flipped)])
+    others, held_points = (to_points(train), unit_rows(train_f)), ways(held, held_f)
+    def copied(points):
+        pairs = zip(points, others, held_points, ('pixels', kind))
+        return most_suspicious([compare_points(p, o, h, by) for p, o, h, by in pairs]).share
     rng = np.random.default_rng(0)
     chosen, order, held_order = (rng.permutation(len(x)) for x in (fake, train, held))
     at, rest, h = order[:n], order[n:n + max(0, n - len(held))], held_order[:n]
-    def scores(images, f, copied, real_floor=None):
+    def scores(images, f, points, real_floor=None):
         return Score(**distances(f, train_f[at]), colour=colour_distance(images, train[at]), vendi=vendi(f),
-                     copies=copying(copied, train_f, held_f)['copies'], n=n, kind=kind, floor=real_floor)
-    real_floor = scores(np.concatenate([held[h], train[rest]]), torch.cat([held_f[h], train_f[rest]]), held_f) if floor else None
+                     copies=copied(points), n=n, kind=kind, floor=real_floor)
+    real_floor = scores(np.concatenate([held[h], train[rest]]), torch.cat([held_f[h], train_f[rest]]), held_points) if floor else None
     fake = fake[np.sort(chosen[:n])]
     fake_f = seen(fake)
-    return scores(fake, fake_f, fake_f, real_floor)
+    return scores(fake, fake_f, ways(fake, fake_f), real_floor)
 
 # %% ../nbs/05b_metrics.ipynb #bf0d1daf
 def quick_score(
-    generated, # pictures, in any form that `features` takes, at least 10
+    generated, # pictures, in any form that `extract_features` takes, at least 10
     real_features:torch.Tensor, # features of as many real ones, of the same kind
     real_sample, # those pictures, or some of them, for the palette
     kind:str='lite0', # of features: 'lite0' or 'inception'

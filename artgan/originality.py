@@ -11,31 +11,12 @@ from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
-import torch.nn.functional as F
 
+from .copying import Nearness, look_for_copies, most_suspicious
 from .core import InputError
-from .features import as_bytes, extract_features, metrics_available
-from .weights import generate
+from .features import as_bytes, metrics_available
 from .results import run_pictures
-
-# %% ../nbs/12b_originality.ipynb #fb2ee195
-def _embed(images, kind, device, keep=False): # float32 [N, numbers], whose Euclidean distances are the distances; of real pictures they are kept
-    if kind == 'lite0': return F.normalize(extract_features(images, device=device, cache=keep), dim=1)
-    small = F.adaptive_avg_pool2d(torch.tensor(as_bytes(images, least=1)).permute(0, 3, 1, 2)/255, 16).flatten(1)
-    return small/small.shape[1]**0.5
-
-def _to_nearest(rows, train, mirrored, itself=False): # distance to the nearest, which it is, and whether that is mirrored
-    found = []
-    for start in range(0, len(rows), 256):
-        part = rows[start:start + 256]
-        both = torch.stack([torch.cdist(part, train), torch.cdist(part, mirrored)])  # [2, rows, training pictures]
-        if itself:  # a training picture is to be compared with the others
-            i = torch.arange(len(part))
-            both[:, i, start + i] = torch.inf
-        distance, at = both.permute(1, 2, 0).flatten(1).min(1)
-        found.append((distance, at//2, at % 2 == 1))
-    return [torch.cat(column).numpy() for column in zip(*found)]
+from .weights import generate
 
 # %% ../nbs/12b_originality.ipynb #5bcd17bb
 def _show_nearest(found, n):
@@ -45,56 +26,40 @@ def _show_nearest(found, n):
     top, bottom = fig.subfigures(2, 1, height_ratios=(2.3, 2))
     axes = top.subplots(2, len(worst), squeeze=False)
     for (above, below), i in zip(axes.T, worst):
-        for ax, picture in ((above, found.pictures[i]), (below, found.nearest[i])): ax.imshow(picture.squeeze(), cmap='gray'); ax.set(xticks=[], yticks=[])
-        near = found.distances[i] < found.limit
+        for ax, picture in ((above, found.pictures[i]), (below, found.nearest[i])):
+            ax.imshow(picture.squeeze(), cmap='gray')
+            ax.set(xticks=[], yticks=[])
+        near = found.limit is not None and found.distances[i] < found.limit
         above.set_title(f'{found.distances[i]:.2f}', fontsize='small', color='crimson' if near else 'black')
     axes[0, 0].set_ylabel('generated', fontsize='small'); axes[1, 0].set_ylabel('nearest real', fontsize='small')
     ax = bottom.subplots()
-    bins = np.linspace(0, max(found.distances.max(), found.honest.max()), 40)
-    ax.hist(found.honest, bins, density=True, alpha=.5, label='held-out real pictures' if found.held_out else 'training pictures, to the others')
+    bins = np.linspace(0, max(found.distances.max(), found.honest.max(initial=0), 1e-3), 40)
+    if len(found.honest): ax.hist(found.honest, bins, density=True, alpha=.5, label='held-out real pictures' if found.held_out else 'training pictures, to the others')
     ax.hist(found.distances, bins, density=True, alpha=.5, label='generated pictures')
-    ax.axvline(found.limit, color='crimson', lw=1, label='5 % of the real ones are nearer')
-    ax.set(xlabel=f'distance to the nearest training picture ({"lite0 features" if found.kind == "lite0" else "16 x 16 pixels"})', yticks=[])
-    ax.set_title(str(found).split(' (')[0] + f': {"it copies" if found.copies else "no sign of copying"}', fontsize='small')
+    if found.limit is not None: ax.axvline(found.limit, color='crimson', lw=1, label='5 % of the real ones are nearer')
+    ax.set(xlabel=f'distance to the nearest training picture ({"lite0 features" if found.features == "lite0" else "16 x 16 pixels"})', yticks=[])
+    verdict = {True: ': it copies', False: ': no sign of copying', None: ''}[found.copies]
+    ax.set_title(str(found).split(' (')[0] + verdict, fontsize='small')
     ax.legend(fontsize='x-small')
-    plt.close(fig)
     return fig
 
 # %% ../nbs/12b_originality.ipynb #4de40b8f
 @dataclass(repr=False)
-class Originality:
-    "Generated pictures, the training pictures nearest to them, and what real pictures have"
+class Originality(Nearness):
+    "Generated pictures, the training pictures nearest to them, and what real pictures have: a `Nearness` that can be seen"
     pictures:np.ndarray   # uint8 [N, size, size, channels]
     nearest:np.ndarray    # the training picture nearest to each, mirrored where that is nearer, the same shape
-    indices:np.ndarray    # which it is, [N]
-    distances:np.ndarray  # to it, [N]
-    honest:np.ndarray     # distances of real pictures that were not trained on, or of training pictures to the others
-    held_out:bool         # which of the two
-    kind:str              # of distance: 'lite0' or 'pixels'
 
-    @property
-    def limit(self): # nearer than this are 5 % of the real ones
-        return float(np.quantile(self.honest, 0.05))
-
-    @property
-    def share(self): # of generated pictures that are nearer
-        return float((self.distances < self.limit).mean())
-
-    @property
-    def copies(self): # whether that are more than chance allows, at three standard errors
-        return self.share > 0.05 + 3*(0.05*0.95*(1/len(self.distances) + 1/len(self.honest)))**0.5
-
-    def __repr__(self):
-        real = 'real pictures that were held out' if self.held_out else 'training pictures among themselves'
-        return (f'{self.share:.1%} of {len(self.distances)} generated pictures are nearer to a training picture than 95 % of {real} are (5 % would be by chance): '
-                + ('it copies.' if self.copies else 'no sign of copying.'))
-
-    def show(self, n=10): # plt.Figure
+    def show(self,
+        n:int=10, # pictures
+    ): # plt.Figure
         "The `n` most suspicious pictures above their neighbours, and the distances of all"
         return _show_nearest(self, n)
 
     def _repr_jpeg_(self):
-        buffer = io.BytesIO(); self.show().savefig(buffer, dpi=90, format='jpeg')
+        buffer, fig = io.BytesIO(), self.show()
+        fig.savefig(buffer, dpi=90, format='jpeg')
+        plt.close(fig)  # what is shown is the JPEG
         return buffer.getvalue()
 
 # %% ../nbs/12b_originality.ipynb #80f4ee44
@@ -104,23 +69,23 @@ def nearest(
     data=None, # the training pictures: folder, zip file, list of files, `Pictures` or array; None: where the run had them
     kind:str=None, # of distance: 'lite0' or 'pixels'; None: both where the `metrics` extra is installed, and the more suspicious is returned
     device=None, # where to compute; None: the GPU if there is one
-)->Originality: # which a notebook shows as pictures; `share` and `copies` are the verdict
-    "The nearest training pictures of generated ones, and whether they are too near"
+)->Originality: # which a notebook shows as pictures; `share` and `copies` are the verdict, `copies` is None where there is none
+    "The nearest training pictures of generated ones, and whether they are too near; `InputError` where they cannot be compared"
     if kind not in (None, 'lite0', 'pixels'): raise InputError(f"kind is {kind!r}; it can be 'lite0' or 'pixels'")
     if run is None and data is None: raise InputError('the package carries a generator, but not the paintings that it was trained on: pass them as data')
     real, held = (data, None) if run is None else run_pictures(run, data)
     real = as_bytes(getattr(real, 'images', real), least=20)
     if pictures is None: pictures = generate(run, 256, device=device)
     pictures = as_bytes(pictures, least=1)
-    if pictures.shape[1:] != real.shape[1:]: raise InputError(f'the generated pictures are {pictures.shape[1:]}, the real ones {real.shape[1:]}: load them at the same size')
+    if pictures.shape[1:] != real.shape[1:]:
+        raise InputError(f'the generated pictures are {pictures.shape[1:]}, the real ones {real.shape[1:]}: load them at the same size')
     kinds = [kind] if kind else ['pixels', 'lite0'] if metrics_available() else ['pixels']
-    return max((_compare(pictures, real, held, k, device) for k in kinds), key=lambda found: found.share)
+    return most_suspicious([_compare(pictures, real, held, k, device) for k in kinds])
 
 def _compare(pictures, real, held, kind, device):
     "One kind of distance"
     keep = np.setdiff1d(np.arange(len(real)), held if held is not None else [])
-    train, mirrored = (_embed(np.ascontiguousarray(x), kind, device, keep=True) for x in (real[keep], real[keep][:, :, ::-1]))
-    distances, at, flipped = _to_nearest(_embed(pictures, kind, device), train, mirrored)
-    honest = _to_nearest(_embed(real[held], kind, device, keep=True), train, mirrored)[0] if held is not None else _to_nearest(train, train, mirrored, itself=True)[0]
-    shown = real[keep[at]]
-    return Originality(pictures, np.where(flipped[:, None, None, None], shown[:, :, ::-1], shown), keep[at], distances, honest, held is not None, kind)
+    found = look_for_copies(pictures, real[keep], None if held is None else real[held], kind, device, cache=True)
+    shown = real[keep[found.indices]]
+    beside = np.where(found.mirrored[:, None, None, None], shown[:, :, ::-1], shown)
+    return Originality(**{**vars(found), 'indices': keep[found.indices]}, pictures=pictures, nearest=beside)
