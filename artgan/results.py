@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['article_epochs', 'PlotFigure', 'show_samples', 'running_mean', 'draw_curves', 'plot_losses', 'plot_scores',
-           'plot_metrics', 'curves_png', 'to_jpeg', 'resized_grid', 'grid_jpeg', 'Run', 'run_pictures', 'score_run']
+           'plot_metrics', 'curves_png', 'to_jpeg', 'resized_grid', 'grid_jpeg', 'run_pictures', 'score_run', 'Run']
 
 # %% ../nbs/09_results.ipynb #937b0130
-import io, json
+import functools, io
 from dataclasses import dataclass
 from pathlib import Path
 
+from fastcore.basics import patch
 import matplotlib
 from matplotlib._pylab_helpers import Gcf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -24,8 +25,9 @@ from torch import nn
 from .core import InputError, check_whole
 from .data import fingerprint, is_files, load_images, split_indices
 from .metrics import Score, score
-from .runs import metric_columns, read_history, run_path, sample_grids
-from .weights import generate
+from .runs import as_columns, history_rows, load_checkpoint, metric_columns, read_about, read_history, run_path, sample_grids
+from .weights import generate, load_discriminator, load_generator
+from .video import make_video, show_video
 
 # %% ../nbs/09_results.ipynb #e8254656
 class PlotFigure(Figure):
@@ -215,12 +217,46 @@ def grid_jpeg(
     "The file of a sample grid, at another size"
     with Image.open(path) as grid: return to_jpeg(resized_grid(grid, pixels))
 
+# %% ../nbs/09_results.ipynb #017d7c73
+def run_pictures(
+    run, # folder of a run, or an object with `.path`
+    data=None, # its pictures: folder, zip file, list of files, `Pictures` or array; None: where they were
+)->tuple: # the pictures, as `load_images` gives them or as passed, and the indices held out from training, or None
+    "The pictures that a run was trained on; InputError where they are not, or nobody knows where they are"
+    path = run_path(run)
+    about = read_about(path)
+    config = about['config']
+    if data is None: data = next((s['data'] for s in reversed(about['sessions']) if 'data' in s), None)
+    if data is None: raise InputError(f'{path} does not say where its pictures are: pass them as data (on the command line --data)')
+    pictures = load_images(data, config['size'], config['crop']) if is_files(data) else data
+    images = getattr(pictures, 'images', pictures)
+    wanted, mark = config['data'].get('fingerprint'), getattr(pictures, 'fingerprint', None) or fingerprint(images)
+    if wanted and mark != wanted:
+        raise InputError(f"these are {len(images):,} pictures with fingerprint {mark}, the run "
+                         f"was trained on {config['data']['pictures']:,} with {wanted}")
+    return pictures, split_indices(len(images), config['hold_out'], config['seed'])[1] if config.get('hold_out') else None
+
+# %% ../nbs/09_results.ipynb #5677a0c4
+def score_run(
+    run, # folder of a run, or an object with `.path`
+    data=None, # its pictures: folder, zip file, list of files, `Pictures` or array; None: where they were
+    n:int=2000, # pictures to generate, and to compare with; at most half as many as there are
+    kind:str='lite0', # of features: 'lite0' or 'inception'
+    device=None, # where to compute; None: the GPU if there is one
+)->Score: # which says its N and its features
+    "All metrics of a run's generator (the EMA where there is one, in evaluation mode), and what real pictures get; InputError as in `run_pictures`"
+    check_whole('n', n, 10)
+    pictures, held_out = run_pictures(run, data)
+    images = getattr(pictures, 'images', pictures)
+    generated = generate(run_path(run), min(n, len(images)//2), read_about(run_path(run))['config']['seed'], device)
+    return score(generated, pictures, held_out, kind=kind, device=device)
+
 # %% ../nbs/09_results.ipynb #5a81a0df
 @dataclass
 class Run:
-    "A run as `fit` returns it; it unpacks into the article's four lists, one number an epoch"
+    "A run as `fit` returns it, or `Run.load`; it unpacks into the article's four lists, one number an epoch"
     path: Path              # the run folder
-    generator: nn.Module    # the averaged one, where the recipe has an average
+    generator: nn.Module    # the EMA, where the recipe has one; in evaluation mode
     discriminator: nn.Module
     history: dict           # column of history.csv to an array with a number for each step
     epochs: int             # completed
@@ -228,8 +264,8 @@ class Run:
 
     losses_g = property(lambda self: self.history['loss_g'], doc='Loss of the generator at each step')
     losses_d = property(lambda self: self.history['loss_d'], doc='Loss of the discriminator at each step')
-    real_scores = property(lambda self: self.history['real_score'], doc='Mean score of the real pictures at each step')
-    fake_scores = property(lambda self: self.history['fake_score'], doc='Mean score of the generated pictures at each step')
+    real_scores = property(lambda self: self.history['real_score'], doc='Probability of being real that real pictures got, at each step')
+    fake_scores = property(lambda self: self.history['fake_score'], doc='Probability of being real that generated pictures got, at each step')
 
     def __iter__(self):
         epoch = self.history['epoch']
@@ -238,33 +274,32 @@ class Run:
 
     def __repr__(self): return f"{self.epochs} epochs, {len(self.losses_g):,} steps, in {self.path}"
 
-# %% ../nbs/09_results.ipynb #017d7c73
-def run_pictures(
-    run, # folder of a run, or an object with `.path`
-    data=None, # its pictures: folder, zip file, list of files, `Pictures` or array; None: where they were
-)->tuple: # the pictures, as `load_images` gives them or as passed, and the indices held out from training, or None
-    "The pictures that a run was trained on, after checking that they are"
-    path = run_path(run)
-    about = json.loads((path/'config.json').read_text(encoding='utf-8'))
-    config = about['config']
-    if data is None: data = next((s['data'] for s in reversed(about['sessions']) if 'data' in s), None)
-    if data is None: raise InputError(f'{path} does not say where its pictures are: pass them as data (on the command line --data)')
-    pictures = load_images(data, config['size'], config['crop']) if is_files(data) else data
-    images = getattr(pictures, 'images', pictures)
-    wanted, mark = config['data'].get('fingerprint'), getattr(pictures, 'fingerprint', None) or fingerprint(images)
-    if wanted and mark != wanted: raise InputError(f"these are {len(images):,} pictures with fingerprint {mark}, the run was trained on {config['data']['pictures']:,} with {wanted}")
-    return pictures, split_indices(len(images), config['hold_out'], config['seed'])[1] if config.get('hold_out') else None
+# %% ../nbs/09_results.ipynb #1d6db004
+@patch(cls_method=True)
+def load(cls:Run,
+    path, # folder of a run, or an object with `.path`
+    device='cpu', # where the networks are to be
+)->Run:
+    "The run that a folder holds, with both networks in evaluation mode; InputError where there is none that can be read"
+    path = run_path(Path(path).expanduser() if isinstance(path, (str, Path)) else path)
+    G, D, found = load_generator(path, device), load_discriminator(path, device), load_checkpoint(path)
+    history = read_history(path)
+    if found is None: return cls(path, G, D, history, int(max(history['epoch'], default=0)), [])  # a folder that lost its checkpoints
+    return cls(path, G, D, as_columns(history_rows(history, found['step'])), found['epoch'], [tuple(n) for n in found['notes']])
 
-# %% ../nbs/09_results.ipynb #5677a0c4
-def score_run(
-    run, # folder of a run, or an object with `.path`
-    data=None, # its pictures: folder, zip file, list of files, `Pictures` or array; None: where they were
-    n:int=2000, # pictures to generate, and to compare with
-    kind:str='lite0', # of features: 'lite0' or 'inception'
-    device=None, # where to compute; None: the GPU if there is one
-)->Score:
-    "All scores of a run's generator, and what real pictures get"
-    pictures, held_out = run_pictures(run, data)
-    images = getattr(pictures, 'images', pictures)
-    path, config = run_path(run), json.loads((run_path(run)/'config.json').read_text(encoding='utf-8'))['config']
-    return score(generate(path, min(n, len(images)//2), config['seed'], device), pictures, held_out, kind=kind, device=device)
+# %% ../nbs/09_results.ipynb #4245569b
+@patch(as_prop=True)
+def best(self:Run)->Path: # None where the run was not scored on the way
+    "Path of the checkpoint with the lowest KID"
+    path = Path(self.path)/'checkpoints/best.pt'
+    return path if path.is_file() else None
+
+def _method(function):
+    "A method that hands on to a function whose first argument is a run"
+    @functools.wraps(function)
+    def method(self, *args, **kwargs): return function(self, *args, **kwargs)
+    method.__qualname__ = f'Run.{function.__name__}'
+    return method
+
+for _function in (generate, show_samples, plot_losses, plot_scores, plot_metrics, make_video, show_video): setattr(Run, _function.__name__, _method(_function))
+Run.score = _method(score_run)
