@@ -7,11 +7,10 @@ __all__ = ['article_epochs', 'PlotFigure', 'show_samples', 'running_mean', 'draw
            'plot_metrics', 'curves_png', 'to_jpeg', 'resized_grid', 'grid_jpeg', 'run_pictures', 'score_run', 'Run']
 
 # %% ../nbs/09_results.ipynb #937b0130
-import functools, io
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastcore.basics import patch
 import matplotlib
 from matplotlib._pylab_helpers import Gcf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -33,7 +32,7 @@ from .video import make_video, show_video
 class PlotFigure(Figure):
     "A figure that a notebook with matplotlib's inline backend shows once, though it is open and returned"
     def _ipython_display_(self):
-        "Leave the open figures, after showing those of this kind that were drawn before; the rest is IPython's work, as this error tells it"
+        "Leave the open figures, after showing those of this kind that were drawn before; the error then tells IPython to do the rest"
         if 'inline' in matplotlib.get_backend() and plt.fignum_exists(self.number):
             from IPython.display import display
             for manager in Gcf.get_all_fig_managers():
@@ -157,7 +156,8 @@ def plot_metrics(
     x, values = history['images'][scored]/1000, {c: history[c][scored] for c in metric_columns}
     best = values['kid'].argmin()
     fig, axes = plt.subplots(1, 3, figsize=(11, 3.2), layout='constrained', FigureClass=PlotFigure)
-    panels = {'kid': 'KID x 1000', 'frechet': 'Fréchet distance'}, {'precision': 'precision', 'recall': 'recall'}, {'colour': 'colour distance, Delta E'}
+    panels = ({'kid': 'KID x 1000', 'frechet': 'Fréchet distance'}, {'precision': 'precision', 'recall': 'recall'},
+              {'colour': 'colour distance, Delta E'})
     for ax, columns in zip(axes, panels):
         for column, label in columns.items(): ax.plot(x, values[column], '.-', label=label)
         ax.axvline(x[best], color='grey', ls=':', lw=1)
@@ -244,16 +244,71 @@ def score_run(
     kind:str='lite0', # of features: 'lite0' or 'inception'
     device=None, # where to compute; None: the GPU if there is one
 )->Score: # which says its N and its features
-    "All metrics of a run's generator (the EMA where there is one, in evaluation mode), and what real pictures get; InputError as in `run_pictures`"
+    "All metrics of a run's generator (the EMA where it has one, in evaluation mode), and of real pictures; errors as in `run_pictures`"
     check_whole('n', n, 10)
     pictures, held_out = run_pictures(run, data)
     images = getattr(pictures, 'images', pictures)
     generated = generate(run_path(run), min(n, len(images)//2), read_about(run_path(run))['config']['seed'], device)
     return score(generated, pictures, held_out, kind=kind, device=device)
 
+# %% ../nbs/09_results.ipynb #d7b59324
+class _Uses:
+    "The functions for a run as methods of it; arguments, results and errors are theirs"
+    @classmethod
+    def load(cls,
+        path, # folder of a run, or an object with `.path`
+        device='cpu', # where the networks are to be
+    ):
+        "The run that a folder holds, with both networks in evaluation mode; InputError where there is none that can be read"
+        path = run_path(Path(path).expanduser() if isinstance(path, (str, Path)) else path)
+        G, D, found, history = load_generator(path, device), load_discriminator(path, device), load_checkpoint(path), read_history(path)
+        if found is None: return cls(path, G, D, history, int(max(history['epoch'], default=0)), [])  # it has lost its checkpoints
+        return cls(path, G, D, as_columns(history_rows(history, found['step'])), found['epoch'], [tuple(n) for n in found['notes']])
+
+    @property
+    def best(self):
+        "Path of the checkpoint with the lowest KID, which `load_generator` takes; None where the run was not scored on the way"
+        path = Path(self.path)/'checkpoints/best.pt'
+        return path if path.is_file() else None
+
+    def generate(self, n=64, seed=0, device=None, batch_size=64):
+        "New pictures from the saved weights, uint8 [n, size, size, channels], by `generate`"
+        return generate(self, n, seed, device, batch_size)
+
+    def score(self, data=None, n=2000, kind='lite0', device=None):
+        "All metrics of the generator, by `score_run`"
+        return score_run(self, data, n, kind, device)
+
+    def show_samples(self, epochs=article_epochs):
+        "Sample grids side by side, by `show_samples`"
+        return show_samples(self, epochs)
+
+# %% ../nbs/09_results.ipynb #2d40b1aa
+class _Plots:
+    "The same for what is drawn and filmed"
+    def plot_losses(self):
+        "The losses against epochs, by `plot_losses`"
+        return plot_losses(self)
+
+    def plot_scores(self):
+        "The probabilities of being real against epochs, by `plot_scores`"
+        return plot_scores(self)
+
+    def plot_metrics(self):
+        "The metrics against pictures seen, by `plot_metrics`"
+        return plot_metrics(self)
+
+    def make_video(self, path=None, fps=5, width=None):
+        "All sample grids as a video, by `make_video`"
+        return make_video(self, path, fps, width)
+
+    def show_video(self, width=530):
+        "The newest of these videos as a player, by `show_video`"
+        return show_video(self, width)
+
 # %% ../nbs/09_results.ipynb #5a81a0df
 @dataclass
-class Run:
+class Run(_Uses, _Plots):
     "A run as `fit` returns it, or `Run.load`; it unpacks into the article's four lists, one number an epoch"
     path: Path              # the run folder
     generator: nn.Module    # the EMA, where the recipe has one; in evaluation mode
@@ -273,33 +328,3 @@ class Run:
         return iter([self.history[c][last].tolist() for c in ('loss_g', 'loss_d', 'real_score', 'fake_score')])
 
     def __repr__(self): return f"{self.epochs} epochs, {len(self.losses_g):,} steps, in {self.path}"
-
-# %% ../nbs/09_results.ipynb #1d6db004
-@patch(cls_method=True)
-def load(cls:Run,
-    path, # folder of a run, or an object with `.path`
-    device='cpu', # where the networks are to be
-)->Run:
-    "The run that a folder holds, with both networks in evaluation mode; InputError where there is none that can be read"
-    path = run_path(Path(path).expanduser() if isinstance(path, (str, Path)) else path)
-    G, D, found = load_generator(path, device), load_discriminator(path, device), load_checkpoint(path)
-    history = read_history(path)
-    if found is None: return cls(path, G, D, history, int(max(history['epoch'], default=0)), [])  # a folder that lost its checkpoints
-    return cls(path, G, D, as_columns(history_rows(history, found['step'])), found['epoch'], [tuple(n) for n in found['notes']])
-
-# %% ../nbs/09_results.ipynb #4245569b
-@patch(as_prop=True)
-def best(self:Run)->Path: # None where the run was not scored on the way
-    "Path of the checkpoint with the lowest KID"
-    path = Path(self.path)/'checkpoints/best.pt'
-    return path if path.is_file() else None
-
-def _method(function):
-    "A method that hands on to a function whose first argument is a run"
-    @functools.wraps(function)
-    def method(self, *args, **kwargs): return function(self, *args, **kwargs)
-    method.__qualname__ = f'Run.{function.__name__}'
-    return method
-
-for _function in (generate, show_samples, plot_losses, plot_scores, plot_metrics, make_video, show_video): setattr(Run, _function.__name__, _method(_function))
-Run.score = _method(score_run)

@@ -53,7 +53,8 @@ def check_video(
     video.release()
     if sizes != [size] * count:
         raise RuntimeError(f'{count} frames of size {size} were written with codec {CODECS[path.suffix.lower()]}, but {len(sizes)} of size '
-                           f'{set(sizes) or None} can be decoded: the disk is full or this OpenCV lacks the codec. Try another suffix out of {", ".join(CODECS)}')
+                           f'{set(sizes) or None} can be decoded: the disk is full or this OpenCV lacks the codec. '
+                           f'Try another suffix out of {", ".join(CODECS)}')
 
 # %% ../nbs/08b_video.ipynb #915acbc5
 def _picture_size(

@@ -57,7 +57,8 @@ def read_safetensors(
     try: about = json.loads(metadata['artgan'])
     except ValueError as e: raise InputError(f'{path} is damaged: what it says about its generator cannot be read ({e})') from e
     if about.pop('sha256', None) not in (None, weights_digest(weights)):
-        raise InputError(f'{path} is damaged: the weights in it are not those that were saved. The checkpoints in the run folder may be whole.')
+        raise InputError(f'{path} is damaged: the weights in it are not those that were saved. '
+                         'The checkpoints in the run folder may be whole.')
     return weights, about
 
 # %% ../nbs/08a_weights.ipynb #7283fb2a
@@ -82,7 +83,8 @@ def _from_folder(
         for path in reversed(checkpoints(folder)):
             if newer != (saved is not None and path.stat().st_mtime_ns > saved): continue
             try: return _from_checkpoint(path, name)
-            except (InputError, KeyError, TypeError, AttributeError) as e: warnings.warn(f'{path.name} is left out, what is older is tried: {e}')
+            except (InputError, KeyError, TypeError, AttributeError) as e:
+                warnings.warn(f'{path.name} is left out, what is older is tried: {e}')
     raise InputError(f'{folder} has neither a {file.name} nor a readable checkpoint: train the run for at least one epoch')
 
 # %% ../nbs/08a_weights.ipynb #868492e1
@@ -222,13 +224,14 @@ def save_pictures(
     seed:int=0, # the one that `generate` got
     latents:torch.Tensor=None, # [n, latent_size, 1, 1], where they are not from a seed
 )->list: # the new files, in order
-    "Write each picture with its latent into a PNG of its own, beside what is there; InputError where pictures and latents do not go together"
+    "Write each picture with its latent into a PNG of its own, beside what is there; InputError where these do not go together"
     network, spec = load_network(run_or_path, 'cpu')
     digest, folder = weights_digest(network.state_dict()), Path(folder).expanduser()
     source = {'seed': _check_seed(seed)} if latents is None else {}
     if latents is None: latents = draw_latents(len(pictures), spec['latent_size'], seed)
     if latents.shape != (len(pictures), spec['latent_size'], 1, 1):
-        raise InputError(f"{len(pictures)} pictures of this generator need latents [{len(pictures)}, {spec['latent_size']}, 1, 1], these are {[*latents.shape]}")
+        raise InputError(f"{len(pictures)} pictures of this generator need latents [{len(pictures)}, {spec['latent_size']}, 1, 1], "
+                         f'these are {[*latents.shape]}')
     stem = _free_series(folder, f"{f'seed{seed}' if source else 'picture'}-{digest[:8]}")
     paths = [folder/f'{stem}-{i:05d}.png' for i in range(len(pictures))]
     for i, (path, picture, latent) in enumerate(zip(paths, pictures, latents)):
