@@ -17,7 +17,7 @@ from .features import as_bytes
 from .runs import run_path
 from .weights import draw_latents, read_safetensors
 from .results import run_pictures
-from .explorer import LoadedGenerator, maps_by_side, to_latents
+from .latents import LoadedGenerator, maps_by_side, to_latents
 
 # %% ../nbs/12d_figures.ipynb #7f597982
 def plot_layers(

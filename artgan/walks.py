@@ -22,7 +22,7 @@ from .data import to_bytes, to_float
 from .features import feature_network, metrics_available
 from .weights import draw_latents
 from .video import CODECS, check_video, open_writer
-from .explorer import LoadedGenerator, enlarge, to_latents
+from .latents import LoadedGenerator, enlarge, to_latents
 
 # %% ../nbs/12a_walks.ipynb #9b79e579
 def slerp(
