@@ -62,8 +62,9 @@ class _Controls(W.VBox):
         self.seed = W.BoundedIntText(seed, -1, 2**53 - 1, description='seed', layout=W.Layout(width='260px'))
         self.scaling = W.FloatSlider(1., min=0., max=1.5, step=0.05, description='latent scaling', **{**slider, 'readout_format': '.2f'})
         self.sliders = [W.FloatSlider(0., min=-8., max=8., step=0.1, description=f'{i % half + 1}', **slider) for i in range(2*half)]
-        buttons = (('random', 'another picture'), ('reset', 'all sliders to the middle'), ('undo', 'back by one change'), ('keep', 'save the picture and its latent'))
-        self.random, self.reset, self.undo, self.keep = (W.Button(description=text, tooltip=tip, layout=W.Layout(width='78px')) for text, tip in buttons)
+        def button(text, tip): return W.Button(description=text, tooltip=tip, layout=W.Layout(width='78px'))
+        self.random, self.reset = button('random', 'another picture'), button('reset', 'all sliders to the middle')
+        self.undo, self.keep = button('undo', 'back by one change'), button('keep', 'save the picture and its latent')
         self.pixels = W.Dropdown(options=self.sizes, value=0, layout=W.Layout(width='120px'))
         kinds = zip(('strongest in the weights', 'strongest in the activations'), (self.sliders[:half], self.sliders[half:]))
         directions = W.HBox([W.VBox([W.HTML(f'<b>{text}</b>'), *sliders]) for text, sliders in kinds])
@@ -147,7 +148,8 @@ def _remember(self:Explorer, who): # one entry for one drag of one slider
 def _changed(self:Explorer, change):
     if self._quiet: return
     self._remember(change['owner'])
-    if change['owner'] is self.seed and self.seed.value >= 0: self.base, self.origin = to_latents(self.seed.value, self.painter), f'seed {self.seed.value}'
+    seed = self.seed.value
+    if change['owner'] is self.seed and seed >= 0: self.base, self.origin = to_latents(seed, self.painter), f'seed {seed}'
     self._state = self._read()
     self._paint()
 
@@ -202,7 +204,7 @@ def children(
 
 # %% ../nbs/12_explorer.ipynb #aafb405c
 class Breeder(Fallback, W.VBox):
-    "Nine pictures, of which one or two are the parents of the next nine; `latents` and `pictures` are the nine, `kept` the files that were saved"
+    "Nine pictures, `latents` and `pictures`, of which one or two are the parents of the next nine; `kept` are the files that were saved"
     def __init__(self,
         run=None, # folder of a run, what `fit` returned, or a file of weights; None: the paintings that the package carries
         seed:int=0, # of the first nine, and of all chance after them
@@ -214,11 +216,13 @@ class Breeder(Fallback, W.VBox):
         self.images = [image_widget(144) for _ in range(9)]
         self.choices = [W.ToggleButton(description='parent', layout=W.Layout(width='144px', margin='2px')) for _ in range(9)]
         self.mutation = W.FloatSlider(0.3, min=0, max=1, step=0.05, description='mutation', layout=W.Layout(width='260px'))
-        self.next, self.back, self.keep = (W.Button(description=text, tooltip=tip, layout=W.Layout(width='86px')) for text, tip in (
-            ('next nine', 'children of the chosen parents; without any, nine new ones'), ('back', 'the nine before'), ('keep', 'save the chosen pictures and their latents')))
+        def button(text, tip): return W.Button(description=text, tooltip=tip, layout=W.Layout(width='86px'))
+        self.next = button('next nine', 'children of the chosen parents; without any, nine new ones')
+        self.back, self.keep = button('back', 'the nine before'), button('keep', 'save the chosen pictures and their latents')
         self.status, self.shelf, self.kept, self.history, self.chosen = W.HTML(), _Shelf(), [], [], []
         for i, choice in enumerate(self.choices): choice.observe(lambda change, i=i: self._choose(i, change['new']), 'value')
-        for button, action in ((self.next, self._on_next), (self.back, self._on_back), (self.keep, self._keep_chosen)): button.on_click(action)
+        actions = (self.next, self._on_next), (self.back, self._on_back), (self.keep, self._keep_chosen)
+        for pressed, action in actions: pressed.on_click(action)
         cells = [W.VBox([image, choice]) for image, choice in zip(self.images, self.choices)]
         rows = [W.HBox(cells[i:i + 3]) for i in (0, 3, 6)]
         super().__init__([W.HBox([self.next, self.back, self.keep, self.mutation]), self.status, *rows, self.shelf])
@@ -250,7 +254,8 @@ def _choose(self:Breeder, i, chosen):
 def _on_next(self:Breeder, _=None):
     parents = self.latents[sorted(self.chosen)]
     self.history.append(self.latents)
-    self.show_run(children(parents, 9, self.mutation.value, self.source) if len(parents) else torch.randn(self.latents.shape, generator=self.source))
+    if len(parents): self.show_run(children(parents, 9, self.mutation.value, self.source))
+    else: self.show_run(torch.randn(self.latents.shape, generator=self.source))
 
 @patch
 def _on_back(self:Breeder, _=None):

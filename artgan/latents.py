@@ -22,7 +22,7 @@ from .weights import draw_latents, load_network
 
 # %% ../nbs/08c_latents.ipynb #86ec1b27
 class LoadedGenerator:
-    "A generator, ready to paint: `network`, `latent_size`, `size`, `channels`, the `digest` of its weights, and the `folder` for pictures to keep"
+    "A generator, ready to paint: its `network`, `latent_size`, `size`, `channels`, `digest` of its weights, a `folder` to keep pictures"
     def __init__(self,
         run=None, # folder of a run, what `fit` returned, or a file of weights; None: the paintings that the package carries
         device=None, # where to compute; None: the GPU if there is one
@@ -95,9 +95,11 @@ def read_latent(
     latent = torch.from_numpy(numbers).view(1, -1, 1, 1)
     if painter is None: return latent
     if latent.numel() != painter.latent_size:
-        raise InputError(f'{path} holds a latent of {latent.numel()} numbers, this generator takes {painter.latent_size}: pass the run that the picture came from')
+        raise InputError(f'{path} holds a latent of {latent.numel()} numbers, this generator takes {painter.latent_size}: '
+                         'pass the run that the picture came from')
     if digest != painter.digest:
-        warnings.warn(f'{path} was painted by other weights ({digest[:12]}..., these are {painter.digest[:12]}...): the latent is the same, the picture will differ', stacklevel=2)
+        warnings.warn(f'{path} was painted by other weights ({digest[:12]}..., these are {painter.digest[:12]}...): '
+                      'the latent is the same, the picture will differ', stacklevel=2)
     return latent
 
 # %% ../nbs/08c_latents.ipynb #eb8a7f92
@@ -106,13 +108,15 @@ def to_latents(
     painter:LoadedGenerator, # for which generator
 )->torch.Tensor: # [N, latent_size, 1, 1]
     "Latents from whatever names them; raises `InputError` where that does not fit"
-    if isinstance(points, np.ndarray) and points.dtype.kind in 'iuf': points = torch.from_numpy(points) if points.dtype.kind == 'f' else points.tolist()
+    if isinstance(points, np.ndarray) and points.dtype.kind == 'f': points = torch.from_numpy(points)
+    if isinstance(points, np.ndarray) and points.dtype.kind in 'iu': points = points.tolist()  # seeds
     if isinstance(points, (list, tuple, range)):
         if not len(points): raise InputError('there are no latents: pass seeds, kept pictures or tensors')
         return torch.cat([to_latents(p, painter) for p in points])
     if isinstance(points, (str, os.PathLike)): return read_latent(points, painter)
     if torch.is_tensor(points): return _checked(points, painter)
-    if not isinstance(points, (int, np.integer)) or isinstance(points, bool): raise InputError(f'{points!r} is not a latent: pass a seed, a kept picture or a tensor')
+    if not isinstance(points, (int, np.integer)) or isinstance(points, bool):
+        raise InputError(f'{points!r} is not a latent: pass a seed, a kept picture or a tensor')
     if not -2**63 <= points < 2**64: raise InputError(f'{points} is too large for a seed: take one below 2**64')
     return draw_latents(1, painter.latent_size, int(points))
 
@@ -125,7 +129,8 @@ def weight_directions(
     check_whole('n', n, 1)
     first = next((m for m in network.modules() if isinstance(m, (torch.nn.ConvTranspose2d, Basis, torch.nn.Linear))), None)
     if first is None: raise InputError(f'{type(network).__name__} has no linear first layer: use activation_directions')
-    A = first.amounts.weight if isinstance(first, Basis) else first.weight.flatten(1).T if isinstance(first, torch.nn.ConvTranspose2d) else first.weight
+    A = first.amounts.weight if isinstance(first, Basis) else first.weight
+    if isinstance(first, torch.nn.ConvTranspose2d): A = A.flatten(1).T
     if n > A.shape[1]: raise InputError(f'n is {n}, but a latent of {A.shape[1]} numbers has no more than {A.shape[1]} directions')
     values, vectors = torch.linalg.eigh((A.T @ A).detach().cpu().double())
     return _upright(vectors.T.flip(0)[:n].float())
@@ -161,7 +166,7 @@ def activation_directions(
 )->torch.Tensor: # [n, latent_size], unit vectors, the strongest first
     "Latent directions along the principal components of a hidden layer (Härkönen et al. 2020)"
     for name, value in dict(n=n, samples=samples).items(): check_whole(name, value, 1)
-    if n >= samples: raise InputError(f'n is {n}, and {samples} samples have no more than {samples - 1} principal components: take more samples')
+    if n >= samples: raise InputError(f'n is {n}, and {samples} samples have only {samples - 1} principal components: take more samples')
     device, z = next(network.parameters()).device, draw_latents(samples, latent_size, seed)
     x = torch.cat([maps_by_side(network, part.to(device))[8].flatten(1) for part in z.split(64)])
     x = x - x.mean(0)

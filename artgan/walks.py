@@ -118,7 +118,9 @@ def walk(
 # %% ../nbs/12a_walks.ipynb #055a9d58
 def _distance_to(target, device):
     "A function that says how far pictures [N, channels, size, size] in [-1, 1] are from `target`, [N]"
-    def pixels(x): return sum((F.adaptive_avg_pool2d(x, s) - F.adaptive_avg_pool2d(target, s)).square().mean((1, 2, 3)) for s in (target.shape[-1], target.shape[-1]//4))/2
+    sides = target.shape[-1], target.shape[-1]//4
+    def apart(x, side): return (F.adaptive_avg_pool2d(x, side) - F.adaptive_avg_pool2d(target, side)).square().mean((1, 2, 3))
+    def pixels(x): return sum(apart(x, side) for side in sides)/2
     if not metrics_available(): return pixels
     net = feature_network('lite0', device).requires_grad_(False)
     def seen(x): return F.normalize(net((x.expand(-1, 3, -1, -1) + 1)*127.5)[0], dim=1)
@@ -133,9 +135,12 @@ def _opened(picture): # a PIL image of whatever names it
         try:
             with Image.open(path) as image: image.load()
             return image
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e: raise InputError(f'{path} is not a picture that can be read: {e}') from e
-    if not isinstance(picture, np.ndarray): raise InputError(f'picture is {type(picture).__name__}: pass a file, a PIL image, or uint8 [height, width, 3]')
-    if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or not picture.size or picture.ndim == 3 and picture.shape[2] not in (1, 3, 4):
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
+            raise InputError(f'{path} is not a picture that can be read: {e}') from e
+    if not isinstance(picture, np.ndarray):
+        raise InputError(f'picture is {type(picture).__name__}: pass a file, a PIL image, or uint8 [height, width, 3]')
+    fits = picture.dtype == np.uint8 and picture.size and (picture.ndim == 2 or picture.ndim == 3 and picture.shape[2] in (1, 3, 4))
+    if not fits:
         raise InputError(f'picture is an array {picture.dtype} {list(picture.shape)}: pass uint8 [height, width, 3 or 1]')
     return Image.fromarray(picture.squeeze(2) if picture.shape[2:] == (1,) else picture)
 
@@ -162,12 +167,14 @@ class Projection:
     def __repr__(self):
         nearest, found = min(self.levels[:-1]), self.levels[-1]
         passed = f'; on the way there was one nearer in its pixels ({nearest:.0f}), but further in its features' if nearest < found else ''
-        return f'Projection: distance {self.distances[0]:.3f} at first, {self.distances[-1]:.3f} at the end; its pixels differ by {found:.0f} levels of 255{passed}'
+        distance = f'distance {self.distances[0]:.3f} at first, {self.distances[-1]:.3f} at the end'
+        return f'Projection: {distance}; its pixels differ by {found:.0f} levels of 255{passed}'
 
     def _repr_jpeg_(self):
         fig = Figure(figsize=(1.5*(2 + len(self.way)), 2.1), layout='constrained')
         titles = 'looked for', 'best at random', *['on the way']*(len(self.way) - 1), 'found'
-        for ax, picture, title, far in zip(fig.subplots(1, 2 + len(self.way)), (self.target, *self.way, self.picture), titles, (None, *self.levels)):
+        axes, pictures = fig.subplots(1, 2 + len(self.way)), (self.target, *self.way, self.picture)
+        for ax, picture, title, far in zip(axes, pictures, titles, (None, *self.levels)):
             ax.imshow(picture.squeeze(), cmap='gray'); ax.axis('off')
             ax.set_title(title if far is None else f'{title}\n{far:.0f} levels off', fontsize='small')
         buffer = io.BytesIO()
