@@ -12,17 +12,20 @@ import ipywidgets as W
 import numpy as np
 from PIL import Image
 
+from .core import check_whole
 from .runs import read_history, run_path, sample_grids
 from .results import curves_png, grid_jpeg
 from .explorer import Fallback
 
 # %% ../nbs/12c_replays.ipynb #72de08a1
-def _life(path, first): # what `curves_png` draws: a table or None, and the scores; and pictures seen by number of the grid, where `first` is the one before training
+def _life(path, first): # `first` is the number of the grid before training
+    "What `curves_png` draws, a table or None and the KIDs, and the pictures seen by number of the grid"
     history = read_history(path) if (path/'history.csv').is_file() else {'step': ()}  # a run that has just begun
     if len(history['step']) <= 20: return None, [], {}
     table = np.stack([history[c] for c in ('images', 'loss_g', 'loss_d', 'real_score', 'fake_score')], 1)[::len(history['step'])//1500 + 1]
     kid = history.get('kid', np.full(len(history['step']), np.nan))
-    return table, [(n, k) for n, k in zip(history['images'], kid) if k == k], {first + e: int(history['images'][history['epoch'] == e][-1]) for e in np.unique(history['epoch'])}
+    seen = {first + e: int(history['images'][history['epoch'] == e][-1]) for e in np.unique(history['epoch'])}
+    return table, [(n, k) for n, k in zip(history['images'], kid) if k == k], seen
 
 
 # %% ../nbs/12c_replays.ipynb #bcec80d2
@@ -32,12 +35,15 @@ class Replay(Fallback, W.VBox):
         run, # folder of a run, or what `fit` returned
         pixels:int=420, # side of a grid
     ):
+        "Read the run; raises `InputError` where there is none, or it has no sample grids"
+        check_whole('pixels', pixels, 16)
         self.path, self.grids, self.size = run_path(run), sample_grids(run), pixels
         self.jpegs, self.plots = {}, {}
         self.table, self.kids, self.seen = _life(self.path, self.grids[0][0])
         numbers = [n for n, _ in self.grids]
         self.title, self.image, self.plot = W.HTML(), W.Image(format='jpeg', width=pixels), W.Image(format='png', width=600)
-        self.slider = W.SelectionSlider(options=numbers, value=numbers[-1], description='epoch', continuous_update=True, layout=W.Layout(width='420px'))
+        wide = W.Layout(width='420px')
+        self.slider = W.SelectionSlider(options=numbers, value=numbers[-1], description='epoch', continuous_update=True, layout=wide)
         self.play = W.Play(min=0, max=len(numbers) - 1, value=len(numbers) - 1, interval=200, description='play')
         self.play.observe(lambda change: setattr(self.slider, 'index', change['new']), 'value')
         self.slider.observe(lambda change: self.show_run(), 'value')
@@ -45,12 +51,14 @@ class Replay(Fallback, W.VBox):
         super().__init__([W.HBox([self.play, self.slider]), self.title, self.image, self.plot])
 
     def show_run(self):
+        "Show the grid at which the slider stands"
         number = self.slider.value
         if number not in self.jpegs:
             self.jpegs[number] = grid_jpeg(dict(self.grids)[number], self.size)
             if self.table is not None: self.plots[number] = curves_png(self.table, self.kids, self.seen.get(number, 0))
         self.image.value, self.plot.value = self.jpegs[number], self.plots.get(number, b'')
-        self.title.value = (f'after epoch {number}, {self.seen[number]:,} pictures seen' if number in self.seen else 'before training') if self.table is not None else f'grid {number}'
+        if self.table is None: self.title.value = f'grid {number}'
+        else: self.title.value = f'after epoch {number}, {self.seen[number]:,} pictures seen' if number in self.seen else 'before training'
         if self.play.value != self.slider.index: self.play.value = self.slider.index
 
     def sheet(self): # PIL.Image

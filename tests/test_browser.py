@@ -100,7 +100,7 @@ def source(page, i=0): return page.locator('.jp-OutputArea-output img.widget-ima
 
 @pytest.mark.parametrize('interface', ['doc/tree', pytest.param('notebooks', marks=pytest.mark.skipif(find_spec('notebook') is None, reason='no Jupyter Notebook 7 here'))])
 def test_explorer(opened, interface):
-    page, folder = opened(interface[:3], 'from artgan.explore import Path, explore\ne = explore(start=5)\n' + f"e.painter.folder = Path('{interface[:3]}-kept')" + '\ne', interface=interface)
+    page, folder = opened(interface[:3], 'from artgan.explorer import Path, explore\ne = explore(start=5)\n' + f"e.painter.folder = Path('{interface[:3]}-kept')" + '\ne', interface=interface)
     page.locator('img.widget-image').first.wait_for(timeout=90_000)
     shot(page, f'explorer-before-{interface[:3]}')
     pictures = [source(page)]
@@ -108,7 +108,7 @@ def test_explorer(opened, interface):
         until(lambda: source(page) != pictures[-1])
         pictures.append(source(page))
     handles = page.locator('.noUi-handle')
-    assert handles.count() == 13  # truncation and twice six directions
+    assert handles.count() == 13  # latent scaling and twice six directions
     track = page.locator('.noUi-base').nth(1).bounding_box()
     handle = handles.nth(1).bounding_box()
     page.mouse.move(handle['x'] + handle['width']/2, handle['y'] + handle['height']/2)
@@ -130,7 +130,7 @@ def test_explorer(opened, interface):
 
 
 def test_breeder(opened):
-    page, _ = opened('breed', 'from artgan.explore import breed\nbreed(seed=2)')
+    page, _ = opened('breed', 'from artgan.explorer import breed\nbreed(seed=2)')
     page.locator('img.widget-image').nth(8).wait_for(timeout=90_000)
     before = [source(page, i) for i in range(9)]
     for i in (4, 6): page.get_by_role('button', name='parent').nth(i).click()
@@ -143,7 +143,7 @@ def test_breeder(opened):
 
 
 def test_live_view_and_replay(opened):
-    page, folder = opened('live', 'from artgan.data import demo_art\nfrom artgan.train import fit\nfrom artgan.explore import replay',
+    page, folder = opened('live', 'from artgan.demo import demo_art\nfrom artgan.train import fit\nfrom artgan.replays import replay',
                           "run = fit(demo_art(300, size=32)[0], epochs=100_000, out='run', recipe='cpu', width=8, latent_size=16, score_every=0, device='cpu')", 'print("steps", len(run.losses_g))\nreplay(run)')
     stop = page.get_by_role('button', name='stop after this step')
     stop.wait_for(timeout=90_000)
