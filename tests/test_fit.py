@@ -1,4 +1,4 @@
-"What `fit` takes, refuses and leaves, beyond what nbs/04_train.ipynb shows."
+"What `fit` takes, refuses and leaves, beyond what nbs/11_train.ipynb shows."
 import json
 import os
 import shutil
