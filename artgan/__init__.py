@@ -1,10 +1,12 @@
-"Train a generative adversarial network on a folder of pictures: `artgan.fit`, `artgan.generate`, `artgan.explore` and the rest, each loaded when it is first asked for."
+"""Train a generative adversarial network on a folder of pictures.
+
+`artgan.fit`, `artgan.generate`, `artgan.explore` and the rest are loaded when they are first asked for."""
 
 __version__ = "0.1.0"
 
 # Name to the module that has it. No module has one of these names, so none can come to stand in its place.
-_home = dict(fit='train', Run='results', RECIPES='recipes', load_images='data', show_images='data', check_images='check', demo_art='demo', download='kaggle',
-             generate='weights', score_run='results', plot_losses='results', make_video='video', show_video='video',
+_home = dict(fit='train', Run='results', RECIPES='recipes', load_images='data', show_images='data', check_images='check', demo_art='demo',
+             download='kaggle', generate='weights', score_run='results', plot_losses='results', make_video='video', show_video='video',
              explore='explorer', breed='explorer', walk='walks', project='walks', replay='replays', nearest='originality')
 
 
