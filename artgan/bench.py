@@ -33,9 +33,11 @@ from .train import Screen, TrainState, make_step, show_run
 def _processor():
     "The processor's model, where the system tells"
     if sys.platform == 'linux':
-        with open('/proc/cpuinfo', encoding='utf-8') as f: names = [line.split(':')[1].strip() for line in f if line.startswith('model name')]
+        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
+        names = [line.split(':')[1].strip() for line in lines if line.startswith('model name')]
         if names: return names[0]
-    if sys.platform == 'darwin': return subprocess.run(['sysctl', '-n', 'machdep.cpu.brand_string'], capture_output=True, text=True).stdout.strip()
+    if sys.platform == 'darwin':
+        return subprocess.run(['sysctl', '-n', 'machdep.cpu.brand_string'], capture_output=True, text=True).stdout.strip()
     return platform.processor() or platform.machine()
 
 def machine_line(
@@ -94,8 +96,9 @@ def _fit_cycles(config, images, device):
         see = lambda pictures: augment(pictures, config['augment'], 1., state.latents)
         for k in range(every):
             real, n = next(supply).to(device, non_blocking=True, memory_format=torch.channels_last), config['batch_size']
-            train_step(state.G, state.D, state.opt_g, state.opt_d, real, state.draw(n), state.draw(n) if config['redraw'] else None, state.amp, config['loss'],
-                       see, config['penalty']*every if k == 0 else 0)
+            latents = state.draw(n), state.draw(n) if config['redraw'] else None
+            train_step(state.G, state.D, state.opt_g, state.opt_d, real, *latents, state.amp, config['loss'], see,
+                       config['penalty']*every if k == 0 else 0)
     return whole, bare
 
 # %% ../nbs/11a_bench.ipynb #747136a7
@@ -145,7 +148,8 @@ def _take_turns(contestants, seconds, device, show):
     "Fill `times` of each, at least once"
     start = time.perf_counter()
     def now(): return time.perf_counter() - start
-    with stop_on_interrupt() as stop, progress(total=seconds, disable=not show, bar_format='benchmark {l_bar}{bar}| {n:.0f} of {total:.0f} seconds') as bar:
+    form = 'benchmark {l_bar}{bar}| {n:.0f} of {total:.0f} seconds'
+    with stop_on_interrupt() as stop, progress(total=seconds, disable=not show, bar_format=form) as bar:
         for k in itertools.count():
             begun = now()
             for c in contestants if k % 2 else contestants[::-1]:
@@ -183,7 +187,8 @@ class Bench:
     def __repr__(self):
         lines = [self.machine, f'{self.size} x {self.size} pixels, median of {self.rounds} rounds in turn', '',
                  f"{'':15}{'batch':>6}{'images/s':>11}{'ratio':>8}{'M MAC/image':>14}{'GFLOP/s':>10}{'of matrix product':>20}"]
-        lines += [f'{r.name:15}{r.batch:>6}{r.speed:>11,.1f}{r.ratio:>8.2f}{r.macs/1e6:>14,.0f}{r.rate/1e9:>10,.1f}{r.share:>20.0%}' for r in self.rows]
+        lines += [f'{r.name:15}{r.batch:>6}{r.speed:>11,.1f}{r.ratio:>8.2f}{r.macs/1e6:>14,.0f}{r.rate/1e9:>10,.1f}{r.share:>20.0%}'
+                  for r in self.rows]
         lines += [f"{'matrix product':54}{self.product/1e9:>10,.1f}{1:>20.0%}"]
         if self.half: lines += [f"{'... in bfloat16':54}{self.half/1e9:>10,.1f}{self.half/self.product:>20.0%}"]
         lines += ['', 'schedules, averages, history and progress add to the bare step']
@@ -196,7 +201,8 @@ def _summary(machine, size, products, loops, macs, recipes):
     speeds = [c.images/median(c.times) for c in (loops[0], *loops[1::2])]
     rows = [BenchRow(name, r['batch_size'], speed, speed/speeds[0], macs[name], 2*macs[name]*speed, 2*macs[name]*speed/rate)
             for (name, r), speed in zip(recipes.items(), speeds)]
-    extra = {row.name: median(w/b for w, b in zip(whole.times, bare.times)) - 1 for row, whole, bare in zip(rows[1:], loops[1::2], loops[2::2])}
+    extra = {row.name: median(w/b for w, b in zip(whole.times, bare.times)) - 1
+             for row, whole, bare in zip(rows[1:], loops[1::2], loops[2::2])}
     return Bench(machine, size, len(loops[0].times), rows, rate, extra, *half)
 
 # %% ../nbs/11a_bench.ipynb #bf0dbd1c
@@ -205,7 +211,8 @@ def _open_recipes(recipes, size, device):
     if recipes is None: recipes = ['classic', 'cpu' if device.type == 'cpu' else 'gpu']
     if isinstance(recipes, str): recipes = [recipes]
     if not isinstance(recipes, dict): recipes = {name: name for name in recipes}
-    if 'article' in recipes: raise InputError("'article' is the name of the article's own loop, which always takes part; give the recipe another one")
+    if 'article' in recipes:
+        raise InputError("'article' is the name of the article's own loop, which always takes part; give the recipe another one")
     if not recipes: raise InputError("recipes is empty; name at least one, such as ['classic']")
     chosen = {name: choose_recipe(recipe, device) for name, recipe in recipes.items()}
     for recipe in chosen.values(): check_recipe(recipe, size)
@@ -217,7 +224,8 @@ def _open_images(data, size, most):
     images = load_images(data, size) if is_files(data) else data
     images = getattr(images, 'images', images)
     if getattr(images, 'dtype', None) != 'uint8' or images.ndim != 4 or images.shape[1:3] != (size, size):
-        raise InputError(f"data is {getattr(images, 'dtype', type(images).__name__)} {getattr(images, 'shape', '')}; pass a folder, a zip file, a list of files, or a uint8 array [N, {size}, {size}, 3]")
+        raise InputError(f"data is {getattr(images, 'dtype', type(images).__name__)} {getattr(images, 'shape', '')}; "
+                         f"pass a folder, a zip file, a list of files, or a uint8 array [N, {size}, {size}, 3]")
     if len(images) < most: raise InputError(f'there are only {len(images)} pictures, and a batch has {most}; pass more, or leave data out')
     return images
 
@@ -247,7 +255,8 @@ def bench(
     show:bool=True, # show a progress bar
 )->Bench: # printed, a table
     "Compare the article's loop and the recipes on this machine"
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < float('inf'): raise InputError(f'seconds is {seconds!r}; it must be a number above 0, such as 120')
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < float('inf'):
+        raise InputError(f'seconds is {seconds!r}; it must be a number above 0, such as 120')
     if size not in sizes: raise InputError(f"size is {size!r}; it can be {', '.join(map(str, sizes))}")
     device = check_device(device)
     recipes = _open_recipes(recipes, size, device)

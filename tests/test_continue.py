@@ -16,7 +16,7 @@ from artgan.core import InputError
 from artgan.data import Batches
 from artgan.losses import LOSSES
 from artgan.recipes import RECIPES
-from artgan.runs import checkpoints, load_checkpoint
+from artgan.runs import checkpoints, load_checkpoint, read_about, write_about
 from artgan.train import fit
 from conftest import equal, left_by
 
@@ -85,7 +85,7 @@ def test_stopped_at_every_single_step(straight, art, tiny):
 
 
 @pytest.mark.parametrize('name,number', [('generator_loss', 1), ('generator_loss', 5), ('discriminator_loss', 9), ('save_samples', 1), ('save_samples', 2),
-                                         ('save_samples', 4), ('save_checkpoint', 1), ('save_checkpoint', 2), ('_show', 2), ('save_weights', 1)])
+                                         ('save_samples', 4), ('save_checkpoint', 1), ('save_checkpoint', 2), ('show_run', 2), ('save_weights', 1)])
 def test_ctrl_c_twice_stops_at_once_anywhere(name, number, straight, art, tiny):
     "In the middle of a step, of a grid, of a checkpoint: what is on disk is a valid state, and the rest is done again"
     with before_call(name, number, raise_interrupt), pytest.raises(KeyboardInterrupt): fit(art, EPOCHS, out='run', **tiny)
@@ -206,10 +206,10 @@ def test_a_run_of_an_earlier_version_goes_on_as_it_was(art, tiny):
     "A word that its recipe did not have means what was done then"
     then = {**RECIPES['cpu'], 'network': 'plain', 'redraw': True, 'amp': False}
     for name in ('new', 'old'): fit(art, 1, out=name, **{**tiny, 'recipe': then})
-    about = artgan.train.read_about(Path('old'))
+    about = read_about(Path('old'))
     for word in ('redraw', 'penalty_end'): about['config'].pop(word)
-    artgan.train.write_about(Path('old'), about)
-    artgan.train.write_about(Path('new'), {**about, 'config': {**about['config'], 'redraw': True, 'penalty_end': 1.}})
+    write_about(Path('old'), about)
+    write_about(Path('new'), {**about, 'config': {**about['config'], 'redraw': True, 'penalty_end': 1.}})
     del tiny['recipe']
     a, b = (fit(art, 2, out=name, **tiny) for name in ('new', 'old'))
     assert a.epochs == b.epochs == 2 and equal(left_by(a.path), left_by(b.path))
