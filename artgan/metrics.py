@@ -108,8 +108,8 @@ class Score:
         seen = dict(colour='(pixels)', copies='and pixels')
         lines = [f"{'':18}{'score':>9}{'baseline':>9}{'N':>8}  {'features':11}"]
         for label, name, form, note in rows:
-            baseline = format(getattr(self.baseline, name), form) if self.baseline else '-'
-            lines.append(f"{label:18}{getattr(self, name):>9{form}}{baseline:>9}{self.n:>8,}  {seen.get(name, self.features):11}{note}")
+            own, baseline = ('-' if s is None or np.isnan(v := getattr(s, name)) else format(v, form) for s in (self, self.baseline))
+            lines.append(f"{label:18}{own:>9}{baseline:>9}{self.n:>8,}  {seen.get(name, self.features):11}{note}")
         if np.isnan(self.copies):
             lines.append('copies: no verdict, too few real pictures were held out, or most of them were trained on, too')
         else:
