@@ -24,10 +24,10 @@ from .data import Batches, is_files, load_images, to_float
 from .demo import demo_art
 from .models import sizes
 from .augment import augment
-from .recipes import check_recipe, choose_recipe
+from .recipes import choose_recipe
 from .step import article_step, torch_settings, train_step
-from .runs import History
-from .train import Screen, TrainState, make_step, show_run
+from .callbacks import Bar
+from .train import Trainer
 
 # %% ../nbs/11a_bench.ipynb #d50cf340
 def _processor():
@@ -77,28 +77,27 @@ def _whole_batches(batches):
 
 def _fit_cycles(config, images, device):
     "Two functions that take the steps of one cycle: as `fit` does, and by `train_step` alone"
-    state, batches = TrainState(config, device), Batches(images, config['batch_size'], device=device)
-    step, history, every, shown = make_step(state, batches, config), History(Path('history.csv')), config['penalty_every'], [0.]
-    supply, screen, begun = _whole_batches(batches), Screen(progress(disable=True)), time.perf_counter()
+    batches = Batches(images, config['batch_size'], device=device)
+    state, every, supply, bar = Trainer(config, device, batches), config['r1_interval'], _whole_batches(batches), Bar(False)
+    bar.before_run(state)
+    state.begun = time.perf_counter()
 
     def whole():
         for _ in range(every):
             real = next(supply).to(device, non_blocking=True, memory_format=torch.channels_last)
-            scores = step(real)
-            state.step, state.epoch_steps, state.images = state.step + 1, state.epoch_steps + 1, state.images + len(real)
-            state.seconds = time.perf_counter() - begun
-            history.add(state.step, state.epoch + 1, state.images, scores, state.seconds)
-            if state.seconds - shown[0] > 1:
-                shown[0] = state.seconds
-                show_run(screen, history, state, batches, config)
+            state.count(len(real), state.train_on(real))
+            if state.seconds - state.read_at > 1:
+                state.read_at = state.seconds
+                state.check_finite()
+                bar.after_read(state)
 
     def bare():
         see = lambda pictures: augment(pictures, config['augment'], 1., state.latents)
         for k in range(every):
             real, n = next(supply).to(device, non_blocking=True, memory_format=torch.channels_last), config['batch_size']
-            latents = state.draw(n), state.draw(n) if config['redraw'] else None
+            latents = state.draw(n), None if config['reuse_fakes'] else state.draw(n)
             train_step(state.G, state.D, state.opt_g, state.opt_d, real, *latents, state.amp, config['loss'], see,
-                       config['penalty']*every if k == 0 else 0)
+                       config['r1_gamma']*every if k == 0 else 0)
     return whole, bare
 
 # %% ../nbs/11a_bench.ipynb #747136a7
@@ -106,11 +105,10 @@ def _recipe_macs(
     config:dict, # as `fit` writes it to config.json
 )->float: # multiply-accumulates a picture, the mean over a cycle
     "Work of both players' turns for one picture"
-    config, every = {**config, 'batch_size': 2, 'compile': False}, config['penalty_every']
-    state = TrainState(config, torch.device('cpu'))
-    step, real = make_step(state, [None], config), torch.zeros(2, config['channels'], config['size'], config['size'])
+    config, every = {**config, 'batch_size': 2, 'compile': False}, config['r1_interval']
+    state, real = Trainer(config, torch.device('cpu'), [None]), torch.zeros(2, config['channels'], config['size'], config['size'])
     counts = []
-    for state.step in range(min(every, 2)): counts.append(count_macs(lambda: step(real)))
+    for state.step in range(min(every, 2)): counts.append(count_macs(lambda: state.train_on(real)))
     return (counts[0] + (every - 1)*counts[-1])/every/2
 
 def _article_macs(
@@ -215,7 +213,7 @@ def _open_recipes(recipes, size, device):
         raise InputError("'article' is the name of the article's own loop, which always takes part; give the recipe another one")
     if not recipes: raise InputError("recipes is empty; name at least one, such as ['classic']")
     chosen = {name: choose_recipe(recipe, device) for name, recipe in recipes.items()}
-    for recipe in chosen.values(): check_recipe(recipe, size)
+    for recipe in chosen.values(): recipe.validate(size)
     return chosen
 
 def _open_images(data, size, most):
@@ -242,7 +240,7 @@ def _contestants(recipes, loop, images, size, device):
             with torch_settings(device, tf32=False): cycle()
         return run
     for config in recipes.values():
-        found += [_Contestant(as_fit(cycle), config['batch_size']*config['penalty_every']) for cycle in _fit_cycles(config, images, device)]
+        found += [_Contestant(as_fit(cycle), config['batch_size']*config['r1_interval']) for cycle in _fit_cycles(config, images, device)]
     return products, found
 
 # %% ../nbs/11a_bench.ipynb #21c19b20

@@ -181,6 +181,7 @@ class Batches:
         if indices is not None:
             at = _row_indices(indices, len(array))
             self.images, self.labels = Rows(self.images, at), Rows(self.labels, at)
+        self.held_out = None  # pictures kept from training, uint8 [M, height, width, channels], where `open_data` knows of some
         self.generator = torch.Generator().manual_seed(as_whole('seed', seed))
         self.epoch_start, self.given, self._resume_at = self.generator.get_state(), 0, 0
 
@@ -412,10 +413,12 @@ def open_data(
     if not isinstance(data, (Pictures, np.ndarray)): return open_batches(data, size, hold_out)
     images = data.images if isinstance(data, Pictures) else data
     _check_array(images, size)
-    kept = split_indices(len(images), hold_out, seed)[0] if hold_out else None
+    kept, held = split_indices(len(images), hold_out, seed) if hold_out else (None, None)
     n = len(images) if kept is None else len(kept)
     if batch_size > n:
         raise InputError(f'batch_size is {batch_size}, but there are only {n} pictures; pass batch_size={2**(n.bit_length()-1)} or less')
     about = dict(name=name, pictures=len(images), fingerprint=data.fingerprint if isinstance(data, Pictures) else fingerprint(images))
     about = dict(size=images.shape[1], channels=images.shape[3], batch_size=batch_size, data=about)
-    return Batches(data, batch_size, seed=seed, device=device, indices=kept), about
+    batches = Batches(data, batch_size, seed=seed, device=device, indices=kept)
+    if held is not None: batches.held_out = images[held]
+    return batches, about

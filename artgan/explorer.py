@@ -226,7 +226,7 @@ class Breeder(Fallback, W.VBox):
         cells = [W.VBox([image, choice]) for image, choice in zip(self.images, self.choices)]
         rows = [W.HBox(cells[i:i + 3]) for i in (0, 3, 6)]
         super().__init__([W.HBox([self.next, self.back, self.keep, self.mutation]), self.status, *rows, self.shelf])
-        self.show_run(draw_latents(9, self.painter.latent_size, int(seed)))
+        self._show(draw_latents(9, self.painter.latent_size, int(seed)))
 
     def sheet(self)->Image.Image: # 432 by 432
         "The nine, for where there are no controls"
@@ -234,7 +234,7 @@ class Breeder(Fallback, W.VBox):
 
 # %% ../nbs/12_explorer.ipynb #3a2fcdc3
 @patch
-def show_run(self:Breeder,
+def _show(self:Breeder,
     latents:torch.Tensor, # nine of them, [9, latent_size, 1, 1]
 ):
     "Paint these nine, with no parents chosen"
@@ -254,12 +254,12 @@ def _choose(self:Breeder, i, chosen):
 def _on_next(self:Breeder, _=None):
     parents = self.latents[sorted(self.chosen)]
     self.history.append(self.latents)
-    if len(parents): self.show_run(children(parents, 9, self.mutation.value, self.source))
-    else: self.show_run(torch.randn(self.latents.shape, generator=self.source))
+    if len(parents): self._show(children(parents, 9, self.mutation.value, self.source))
+    else: self._show(torch.randn(self.latents.shape, generator=self.source))
 
 @patch
 def _on_back(self:Breeder, _=None):
-    if self.history: self.show_run(self.history.pop())
+    if self.history: self._show(self.history.pop())
 
 @patch
 def _keep_chosen(self:Breeder, _=None):

@@ -41,15 +41,20 @@ def as_bytes(images, least=2):
     if torch.is_tensor(images):
         images = images.detach().cpu()
         if images.is_floating_point():
-            if images.dim() != 4: raise InputError(f'the pictures have shape {tuple(images.shape)}; pass floats [N, channels, height, width] in [-1, 1]')
+            if images.dim() != 4:
+                raise InputError(f'the pictures have shape {tuple(images.shape)}; pass floats [N, channels, height, width] in [-1, 1]')
             bad = int((~images.isfinite()).flatten(1).any(1).sum())
-            if bad: raise InputError(f'{bad} of {len(images)} pictures have values that are not numbers: the generator has diverged, take an earlier checkpoint')
-            if len(images) and images.abs().max() > 1.001: raise InputError(f'the pictures have values from {images.min():.3g} to {images.max():.3g}; pass floats in [-1, 1], or bytes')
+            if bad: raise InputError(f'{bad} of {len(images)} pictures have values that are not numbers: '
+                                     'the generator has diverged, take an earlier checkpoint')
+            if len(images) and images.abs().max() > 1.001:
+                raise InputError(f'the pictures have values from {images.min():.3g} to {images.max():.3g}; '
+                                 'pass floats in [-1, 1], or bytes')
             images = to_bytes(images)
         images = images.numpy()
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
         what = f'{images.dtype} {images.shape}' if isinstance(images, np.ndarray) else type(images).__name__
-        raise InputError(f'the pictures are {what}; pass `Pictures`, uint8 [N, height, width, 3 or 1], or a tensor of floats [N, 3 or 1, height, width] in [-1, 1]')
+        raise InputError(f'the pictures are {what}; pass `Pictures`, uint8 [N, height, width, 3 or 1], '
+                         'or a tensor of floats [N, 3 or 1, height, width] in [-1, 1]')
     if len(images) < least: raise InputError(f'{len(images)} pictures are too few: pass at least {least}')
     return images
 
@@ -58,14 +63,18 @@ def check_alike(generated, real):
     (*size, channels), (*real_size, real_channels) = generated.shape[1:], real.shape[1:]
     if channels != real_channels:
         kinds = {1: 'grey', 3: 'RGB'}
-        raise InputError(f'the generated pictures are {kinds[channels]}, the real ones {kinds[real_channels]}: make them the same before you compare them')
-    if size != real_size: raise InputError(f'the generated pictures are {size[0]} x {size[1]}, the real ones {real_size[0]} x {real_size[1]}: load the real ones at the size of the generated')
+        raise InputError(f'the generated pictures are {kinds[channels]}, the real ones {kinds[real_channels]}: '
+                         'make them the same before you compare them')
+    if size != real_size:
+        raise InputError(f'the generated pictures are {size[0]} x {size[1]}, the real ones {real_size[0]} x {real_size[1]}: '
+                         'load the real ones at the size of the generated')
 
 # %% ../nbs/05_features.ipynb #c6954c49
 def _fuse(net):
     "Fold batch normalisation and padding of an EfficientNet into its convolutions, for use on pictures only"
     for block in [*net.modules()]:
-        for conv, norm in (('_conv_stem', '_bn0'), ('_expand_conv', '_bn0'), ('_depthwise_conv', '_bn1'), ('_project_conv', '_bn2'), ('_conv_head', '_bn1')):
+        for conv, norm in (('_conv_stem', '_bn0'), ('_expand_conv', '_bn0'), ('_depthwise_conv', '_bn1'),
+                           ('_project_conv', '_bn2'), ('_conv_head', '_bn1')):
             if not hasattr(block, conv): continue
             fused = fuse_conv_bn_eval(getattr(block, conv), getattr(block, norm))
             left, right, top, bottom = getattr(fused.static_padding, 'padding', (0, 0, 0, 0))
@@ -104,37 +113,37 @@ def _register_lite0():
     if 'lite0' not in FEATURE_EXTRACTORS_REGISTRY: register_feature_extractor('lite0', Lite0)
 
 # %% ../nbs/05_features.ipynb #e0dd2fa6
-_kinds = {'lite0': ('lite0', '1280'), 'inception': ('inception-v3-compat', '2048')}  # name and layer in torch-fidelity
+_KINDS = {'lite0': ('lite0', '1280'), 'inception': ('inception-v3-compat', '2048')}  # name and layer in torch-fidelity
 _networks, _building = {}, threading.Lock()
 
 def feature_network(
-    kind:str, # 'lite0' or 'inception'
+    features:str, # 'lite0' or 'inception'
     device, # where it is to work
 )->nn.Module: # uint8 [B, 3, height, width] -> a tuple with the features [B, D]; the same object at every call, not to be changed
     "The network that gives the features; `InputError` without the packages, `ConnectionError` where its weights cannot be had"
     need_metrics()
-    key = kind, str(torch.device(device))
+    key = features, str(torch.device(device))
     with _building:
-        if key not in _networks: _networks[key] = _new_network(kind).to(device, memory_format=torch.channels_last)
+        if key not in _networks: _networks[key] = _new_network(features).to(device, memory_format=torch.channels_last)
         return _networks[key]
 
-def _new_network(kind):
+def _new_network(features):
     "As torch-fidelity builds it, on the CPU"
     from torch_fidelity.utils import create_feature_extractor
-    if kind == 'lite0': _register_lite0()
-    name, layer = _kinds[kind]
+    if features == 'lite0': _register_lite0()
+    name, layer = _KINDS[features]
     try:
-        if kind == 'lite0': return create_feature_extractor(name, [layer], cuda=False, verbose=False)
+        if features == 'lite0': return create_feature_extractor(name, [layer], cuda=False, verbose=False)
         with torch.random.fork_rng(devices=[]): return create_feature_extractor(name, [layer], cuda=False, verbose=False)
     except OSError as e:
-        raise ConnectionError(f"the weights for kind={kind!r} could not be had ({e}). They are downloaded once, "
-                              "so try again with a connection to github.com; kind='lite0' needs none") from e
+        raise ConnectionError(f"the weights for features={features!r} could not be had ({e}). They are downloaded once, "
+                              "so try again with a connection to github.com; features='lite0' needs none") from e
 
 # %% ../nbs/05_features.ipynb #e710ae8e
 @torch.no_grad()
-def _extract(images, kind, device, batch_size, show):
+def _extract(images, features, device, batch_size, show):
     "Features of uint8 [N, height, width, channels], float32 [N, D] on the CPU"
-    net, rows = feature_network(kind, device), []
+    net, rows = feature_network(features, device), []
     with torch.autocast(device.type, enabled=False):
         for start in progress(range(0, len(images), batch_size), desc='features', unit=' batches', disable=not show):
             x = torch.tensor(np.ascontiguousarray(images[start:start + batch_size]), device=device)
@@ -151,11 +160,12 @@ def _stored(path, n):
         with safe_open(path, 'pt') as file: found, mark = file.get_tensor('features'), (file.metadata() or {}).get('fingerprint')
         if mark != fingerprint(found.numpy()) or len(found) != n: raise ValueError('it holds other numbers than were put in')
         return found
-    except (OSError, ValueError, KeyError, SafetensorError) as e: warnings.warn(f'the stored features {path} are damaged ({e}); computing them again')
+    except (OSError, ValueError, KeyError, SafetensorError) as e:
+        warnings.warn(f'the stored features {path} are damaged ({e}); computing them again')
 
 def extract_features(
     images, # `Pictures`, uint8 [N, height, width, 3 or 1], or a tensor of floats [N, 3 or 1, height, width] in [-1, 1]
-    kind:str='lite0', # the network: 'lite0' or 'inception'
+    features:str='lite0', # the network: 'lite0' or 'inception'
     device=None, # where to compute; None: `get_default_device()`
     batch_size:int=None, # pictures at a time; None: 16 on a CPU, whose caches hold no more, 128 elsewhere
     cache=None, # folder to keep the features in, True: `cache_folder()`, False: nowhere; None: True for `Pictures`, False for others
@@ -163,17 +173,17 @@ def extract_features(
 )->torch.Tensor: # float32 [N, 1280] for 'lite0', [N, 2048] for 'inception', on the CPU
     "What a network for photographs sees in each picture"
     need_metrics()
-    if kind not in _kinds: raise InputError(f"kind is {kind!r}; it can be {', '.join(map(repr, _kinds))}")
+    if features not in _KINDS: raise InputError(f"features is {features!r}; it can be {', '.join(map(repr, _KINDS))}")
     if batch_size is not None and batch_size < 1: raise InputError(f'batch_size is {batch_size}; it must be 1 or more')
     pixels = as_bytes(images, least=1)
     if cache is None: cache = isinstance(images, Pictures)
     path = None
     if cache:
         name = images.fingerprint if isinstance(images, Pictures) else fingerprint(pixels)
-        path = (cache_folder() if cache is True else Path(cache))/f'{name}-{kind}-{_version}.safetensors'
+        path = (cache_folder() if cache is True else Path(cache))/f'{name}-{features}-{_version}.safetensors'
         if (found := _stored(path, len(pixels))) is not None: return found
     device = torch.device(device or get_default_device())
-    found = _extract(pixels, kind, device, batch_size or (16 if device.type == 'cpu' else 128), show)
+    found = _extract(pixels, features, device, batch_size or (16 if device.type == 'cpu' else 128), show)
     if path:
         try:
             with written_whole(path) as tmp: tmp.write_bytes(save({'features': found}, {'fingerprint': fingerprint(found.numpy())}))
@@ -190,9 +200,11 @@ def check_features(
     a, b = (torch.as_tensor(f).detach().float().cpu() for f in (generated, real))
     for f in (a, b):
         if f.dim() != 2 or len(f) < least:
-            raise InputError(f'the features have shape {tuple(f.shape)}; pass [N, D] of at least {least} pictures, as `extract_features` gives them')
+            raise InputError(f'the features have shape {tuple(f.shape)}; pass [N, D] of at least {least} pictures, '
+                             'as `extract_features` gives them')
         if not f.isfinite().all(): raise InputError('the features have values that are not numbers')
-    if a.shape[1] != b.shape[1]: raise InputError(f'the features have {a.shape[1]} and {b.shape[1]} numbers: compute both with the same kind')
+    if a.shape[1] != b.shape[1]:
+        raise InputError(f'the features have {a.shape[1]} and {b.shape[1]} numbers: compute both with the same kind')
     return a, b
 
 # %% ../nbs/05_features.ipynb #88489f1e

@@ -16,7 +16,8 @@ from PIL import Image
 from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
-from .results import curves_png, resized_grid, to_jpeg
+from .runs import as_columns
+from .results import curve_table, curves_png, resized_grid, to_jpeg
 
 # %% ../nbs/10a_live.ipynb #0a2c50db
 def widgets_available()->bool:
@@ -83,13 +84,12 @@ def _write(self:LiveView, done):
         if kid == kid: self.kids.append((row[2], kid, frechet))
     self.seen = len(history.rows)
     self.speed = [*self.speed[-30:], (state.seconds, state.images)]
-    loss_g, loss_d, real, fake = history.rows[-1][3:7]
+    last = {name: column[0] for name, column in as_columns(history.rows[-1:]).items()}
     of = f" of {self.config['epochs']}" if self.config['epochs'] else ''
     epoch = state.epoch + 1 if state.epoch_steps else state.epoch
     far = f'epoch {epoch}{of}, step {state.step:,}, {state.images:,} pictures seen'
     words = [f'<b>{html.escape(str(self.path))}</b>: {far}', self._pace(done)]
-    real_or_not = f'probability of being real: {real:.2f} for real pictures, {fake:.2f} for generated ones'
-    words.append(f'loss of G {loss_g:.2f}, of D {loss_d:.2f}; {real_or_not}')
+    words.append(f"loss of G {last['loss_g']:.2f}, of D {last['loss_d']:.2f}; {_standing(last)}")
     if self.kids: words.append(f'KID {self.kids[-1][1]:.0f}, Fréchet distance {self.kids[-1][2]:.0f}')
     self.words = '<br>'.join(filter(None, words))
     self.head.value = f'<div style="line-height:1.4">{self.words}</div>'
@@ -102,6 +102,10 @@ def _pace(self:LiveView, done): # how fast, how long still, how much disk
     if done: pace.append(f'about {_span(self.state.seconds*(1 - done)/done)} left' if done < 1 else 'done')
     if self.disk is not None: pace.append(f'{self.disk/1e6:,.0f} MB on disk')
     return ', '.join(pace)
+
+def _standing(last): # how D stands, in words; `last` is a row by column
+    if last['real_prob'] == last['real_prob']: return f"probability of being real: {last['real_prob']:.2f} for real pictures, {last['fake_prob']:.2f} for generated ones"
+    return f"lead of D: {last['real_logit'] - last['fake_logit']:.2f} logits"
 
 def _span(seconds): # in words
     return f'{seconds:.0f} seconds' if seconds < 100 else f'{seconds/60:.0f} minutes' if seconds < 6000 else f'{seconds/3600:.1f} hours'
@@ -130,7 +134,7 @@ def _draw(self:LiveView, grid):
     rows = self.history.rows
     if len(rows) > 20:
         self.plot.layout.display = 'block'
-        self.plot.value = curves_png(np.array([(r[2], *r[3:7]) for r in rows[::len(rows)//1500 + 1]]), [k[:2] for k in self.kids])
+        self.plot.value = curves_png(curve_table(as_columns(rows)), [k[:2] for k in self.kids])
 
 @patch
 def _sample(self:LiveView):
@@ -143,7 +147,7 @@ def _sample(self:LiveView):
 # %% ../nbs/10a_live.ipynb #86b8ac95
 @patch
 def update(self:LiveView,
-    state, # the run as it is, with the attributes of an `artgan.step.TrainState`
+    state, # the run as it is, with the attributes of an `artgan.train.Trainer`
     history, # with its `rows`, those of history.csv
     done, # part of it that is done, from 0 to 1, or None
 ):

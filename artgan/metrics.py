@@ -95,22 +95,26 @@ class Score:
     recall:float      # share of the real pictures among the generated ones
     colour:float      # distance of the palettes, in Delta E
     vendi:float       # how many different pictures there are
-    copies:float      # share nearer to a training picture than 95 % of the held-out ones, by pixels or by features; NaN: nothing can be said
+    copies:float      # share nearer to a training picture than 95 % of the held-out ones, by pixels or features; NaN: unknown
     n:int             # pictures of each set
-    kind:str          # of the features
-    floor:'Score'=None  # the same for real pictures
+    features:str      # by which network: 'lite0' or 'inception'
+    baseline:'Score'=None  # what real pictures get
 
     def __repr__(self):
         rows = (('KID x 1000', 'kid', '.1f', 'lower is better'), ('Fréchet distance', 'frechet', '.1f', 'lower is better'),
                 ('precision', 'precision', '.2f', 'higher is better'), ('recall', 'recall', '.2f', 'higher is better'),
                 ('colour, Delta E', 'colour', '.1f', 'lower is better'), ('Vendi score', 'vendi', '.1f', 'higher is more diverse'),
                 ('copies', 'copies', '.1%', 'well above 5 %: repeats its training pictures'))
-        lines = [f"{'':18}{'score':>9}{'floor':>9}{'N':>8}  {'features':11}"]
+        seen = dict(colour='(pixels)', copies='and pixels')
+        lines = [f"{'':18}{'score':>9}{'baseline':>9}{'N':>8}  {'features':11}"]
         for label, name, form, note in rows:
-            floor = format(getattr(self.floor, name), form) if self.floor else '-'
-            lines.append(f"{label:18}{getattr(self, name):>9{form}}{floor:>9}{self.n:>8,}  {'(pixels)' if name == 'colour' else self.kind:11}{note}")
-        if np.isnan(self.copies): lines.append('copies: no verdict, too few real pictures were held out, or most of them were trained on, too')
-        else: lines.append('copies: nearer to a training picture than 95 % of the held-out ones; 0 % means only that none is, not that nothing was learned by heart')
+            own, baseline = ('-' if s is None or np.isnan(v := getattr(s, name)) else format(v, form) for s in (self, self.baseline))
+            lines.append(f"{label:18}{own:>9}{baseline:>9}{self.n:>8,}  {seen.get(name, self.features):11}{note}")
+        if np.isnan(self.copies):
+            lines.append('copies: no verdict, too few real pictures were held out, or most of them were trained on, too')
+        else:
+            lines.append('copies: nearer to a training picture than 95 % of the held-out ones; '
+                         '0 % means only that none is, not that nothing was learned by heart')
         return '\n'.join(lines)
 
 # %% ../nbs/05b_metrics.ipynb #252201b8
@@ -118,7 +122,8 @@ def _split(n, held_out):
     "Indices of `n` pictures to train on and held out, after checking the latter"
     if held_out is None: return split_indices(n)
     held = np.unique(np.asarray(held_out))
-    if held.dtype.kind not in 'iu' or not len(held) or held[0] < 0 or held[-1] >= n: raise InputError(f'held_out must be pictures, or indices from 0 to {n - 1}')
+    if held.dtype.kind not in 'iu' or not len(held) or held[0] < 0 or held[-1] >= n:
+        raise InputError(f'held_out must be pictures, or indices from 0 to {n - 1}')
     return np.setdiff1d(np.arange(n), held), held
 
 def score(
@@ -126,8 +131,8 @@ def score(
     real, # the real ones
     held_out=None, # indices of `real` that were not trained on, or further pictures that were not; None: as `split_indices` splits `real`
     n:int=None, # pictures of each set; None: as many as there are
-    kind:str='lite0', # of features: 'lite0' or 'inception'
-    floor:bool=True, # compute the floor, too
+    features:str='lite0', # which network's: 'lite0' or 'inception'
+    baseline:bool=True, # compute the baseline, too
     device=None, # where to compute features; None: `get_default_device()`
     show:bool=True, # show progress bars
 )->Score:
@@ -143,41 +148,42 @@ def score(
     most = min(len(fake), len(train), (len(train) + len(held))//2)
     if n is None: n = most
     if not 10 <= n <= most:
-        raise InputError(f'n is {n}: with {len(fake)} generated, {len(train)} training and {len(held)} held-out pictures it can be from 10 to {most}')
+        raise InputError(f'n is {n}: with {len(fake)} generated, {len(train)} training and {len(held)} held-out pictures '
+                         f'it can be from 10 to {most}')
 
-    def seen(images): return extract_features(images, kind, device, show=show)
+    def seen(images): return extract_features(images, features, device, show=show)
     train_f = seen(real)
     train_f, held_f = (train_f, seen(held_out)) if further else (train_f[train_at], train_f[held_at])
     kept = isinstance(real, Pictures)
     def ways(images, f): # points of pictures whose features are known, by pixels and by features
         mirrored = np.ascontiguousarray(images[:, :, ::-1])
-        flipped = extract_features(mirrored, kind, device, cache=kept and images is held, show=show)
+        flipped = extract_features(mirrored, features, device, cache=kept and images is held, show=show)
         return both_ways(images), torch.stack([unit_rows(f), unit_rows(flipped)])
     others, held_points = (to_points(train), unit_rows(train_f)), ways(held, held_f)
     def copied(points):
-        pairs = zip(points, others, held_points, ('pixels', kind))
+        pairs = zip(points, others, held_points, ('pixels', features))
         return most_suspicious([compare_points(p, o, h, by) for p, o, h, by in pairs]).share
     rng = np.random.default_rng(0)
     chosen, order, held_order = (rng.permutation(len(x)) for x in (fake, train, held))
     at, rest, h = order[:n], order[n:n + max(0, n - len(held))], held_order[:n]
-    def scores(images, f, points, real_floor=None):
+    def scores(images, f, points, real_baseline=None):
         return Score(**distances(f, train_f[at]), colour=colour_distance(images, train[at]), vendi=vendi(f),
-                     copies=copied(points), n=n, kind=kind, floor=real_floor)
-    real_floor = scores(np.concatenate([held[h], train[rest]]), torch.cat([held_f[h], train_f[rest]]), held_points) if floor else None
+                     copies=copied(points), n=n, features=features, baseline=real_baseline)
+    real_baseline = scores(np.concatenate([held[h], train[rest]]), torch.cat([held_f[h], train_f[rest]]), held_points) if baseline else None
     fake = fake[np.sort(chosen[:n])]
     fake_f = seen(fake)
-    return scores(fake, fake_f, ways(fake, fake_f), real_floor)
+    return scores(fake, fake_f, ways(fake, fake_f), real_baseline)
 
 # %% ../nbs/05b_metrics.ipynb #bf0d1daf
 def quick_score(
     generated, # pictures, in any form that `extract_features` takes, at least 10
     real_features:torch.Tensor, # features of as many real ones, of the same kind
     real_sample, # those pictures, or some of them, for the palette
-    kind:str='lite0', # of features: 'lite0' or 'inception'
+    features:str='lite0', # which network's: 'lite0' or 'inception'
     device=None, # where to compute features; None: `get_default_device()`
     batch_size:int=None, # pictures at a time; None: 16 on a CPU, whose caches hold no more, 128 elsewhere
 )->dict: # kid (times 1000), frechet, precision, recall, colour (in Delta E)
     "Scores for use in the middle of training: deterministic, and without a trace"
     fake, real = as_bytes(generated, least=10), as_bytes(real_sample, least=1)
     check_alike(fake, real)
-    return dict(distances(extract_features(fake, kind, device, batch_size), real_features), colour=colour_distance(fake, real))
+    return dict(distances(extract_features(fake, features, device, batch_size), real_features), colour=colour_distance(fake, real))

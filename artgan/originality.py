@@ -34,10 +34,12 @@ def _show_nearest(found, n):
     axes[0, 0].set_ylabel('generated', fontsize='small'); axes[1, 0].set_ylabel('nearest real', fontsize='small')
     ax = bottom.subplots()
     bins = np.linspace(0, max(found.distances.max(), found.honest.max(initial=0), 1e-3), 40)
-    if len(found.honest): ax.hist(found.honest, bins, density=True, alpha=.5, label='held-out real pictures' if found.held_out else 'training pictures, to the others')
+    label = 'held-out real pictures' if found.held_out else 'training pictures, to the others'
+    if len(found.honest): ax.hist(found.honest, bins, density=True, alpha=.5, label=label)
     ax.hist(found.distances, bins, density=True, alpha=.5, label='generated pictures')
     if found.limit is not None: ax.axvline(found.limit, color='crimson', lw=1, label='5 % of the real ones are nearer')
-    ax.set(xlabel=f'distance to the nearest training picture ({"lite0 features" if found.features == "lite0" else "16 x 16 pixels"})', yticks=[])
+    by = 'lite0 features' if found.features == 'lite0' else '16 x 16 pixels'
+    ax.set(xlabel=f'distance to the nearest training picture ({by})', yticks=[])
     verdict = {True: ': it copies', False: ': no sign of copying', None: ''}[found.copies]
     ax.set_title(str(found).split(' (')[0] + verdict, fontsize='small')
     ax.legend(fontsize='x-small')
@@ -67,25 +69,26 @@ def nearest(
     run=None, # folder of a run, or what `fit` returned; None: the paintings that the package carries, with their `data`
     pictures=None, # generated ones, uint8 [N, size, size, channels]; None: 256 new ones
     data=None, # the training pictures: folder, zip file, list of files, `Pictures` or array; None: where the run had them
-    kind:str=None, # of distance: 'lite0' or 'pixels'; None: both where the `metrics` extra is installed, and the more suspicious is returned
+    features:str=None, # by which to compare: 'lite0' or 'pixels'; None: both with the `metrics` extra, and the more suspicious is returned
     device=None, # where to compute; None: the GPU if there is one
 )->Originality: # which a notebook shows as pictures; `share` and `copies` are the verdict, `copies` is None where there is none
     "The nearest training pictures of generated ones, and whether they are too near; `InputError` where they cannot be compared"
-    if kind not in (None, 'lite0', 'pixels'): raise InputError(f"kind is {kind!r}; it can be 'lite0' or 'pixels'")
-    if run is None and data is None: raise InputError('the package carries a generator, but not the paintings that it was trained on: pass them as data')
+    if features not in (None, 'lite0', 'pixels'): raise InputError(f"features is {features!r}; it can be 'lite0' or 'pixels'")
+    if run is None and data is None:
+        raise InputError('the package carries a generator, but not the paintings that it was trained on: pass them as data')
     real, held = (data, None) if run is None else run_pictures(run, data)
     real = as_bytes(getattr(real, 'images', real), least=20)
     if pictures is None: pictures = generate(run, 256, device=device)
     pictures = as_bytes(pictures, least=1)
     if pictures.shape[1:] != real.shape[1:]:
         raise InputError(f'the generated pictures are {pictures.shape[1:]}, the real ones {real.shape[1:]}: load them at the same size')
-    kinds = [kind] if kind else ['pixels', 'lite0'] if metrics_available() else ['pixels']
+    kinds = [features] if features else ['pixels', 'lite0'] if metrics_available() else ['pixels']
     return most_suspicious([_compare(pictures, real, held, k, device) for k in kinds])
 
-def _compare(pictures, real, held, kind, device):
-    "One kind of distance"
+def _compare(pictures, real, held, features, device):
+    "By one kind of features"
     keep = np.setdiff1d(np.arange(len(real)), held if held is not None else [])
-    found = look_for_copies(pictures, real[keep], None if held is None else real[held], kind, device, cache=True)
+    found = look_for_copies(pictures, real[keep], None if held is None else real[held], features, device, cache=True)
     shown = real[keep[found.indices]]
     beside = np.where(found.mirrored[:, None, None, None], shown[:, :, ::-1], shown)
     return Originality(**{**vars(found), 'indices': keep[found.indices]}, pictures=pictures, nearest=beside)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from .core import check_whole
 from .runs import read_history, run_path, sample_grids
-from .results import curves_png, grid_jpeg
+from .results import curve_table, curves_png, grid_jpeg
 from .explorer import Fallback
 
 # %% ../nbs/12c_replays.ipynb #72de08a1
@@ -22,7 +22,7 @@ def _life(path, first): # `first` is the number of the grid before training
     "What `curves_png` draws, a table or None and the KIDs, and the pictures seen by number of the grid"
     history = read_history(path) if (path/'history.csv').is_file() else {'step': ()}  # a run that has just begun
     if len(history['step']) <= 20: return None, [], {}
-    table = np.stack([history[c] for c in ('images', 'loss_g', 'loss_d', 'real_score', 'fake_score')], 1)[::len(history['step'])//1500 + 1]
+    table = curve_table(history)
     kid = history.get('kid', np.full(len(history['step']), np.nan))
     seen = {first + e: int(history['images'][history['epoch'] == e][-1]) for e in np.unique(history['epoch'])}
     return table, [(n, k) for n, k in zip(history['images'], kid) if k == k], seen
@@ -46,11 +46,11 @@ class Replay(Fallback, W.VBox):
         self.slider = W.SelectionSlider(options=numbers, value=numbers[-1], description='epoch', continuous_update=True, layout=wide)
         self.play = W.Play(min=0, max=len(numbers) - 1, value=len(numbers) - 1, interval=200, description='play')
         self.play.observe(lambda change: setattr(self.slider, 'index', change['new']), 'value')
-        self.slider.observe(lambda change: self.show_run(), 'value')
-        self.show_run()
+        self.slider.observe(lambda change: self._show(), 'value')
+        self._show()
         super().__init__([W.HBox([self.play, self.slider]), self.title, self.image, self.plot])
 
-    def show_run(self):
+    def _show(self):
         "Show the grid at which the slider stands"
         number = self.slider.value
         if number not in self.jpegs:

@@ -8,7 +8,7 @@ __all__ = ['train_discriminator', 'train_generator', 'article_step', 'train_step
 
 # %% ../nbs/07_step.ipynb #a81806fd
 import weakref
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F

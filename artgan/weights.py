@@ -68,7 +68,7 @@ def _from_checkpoint(
 )->dict: # its weights; of the generator the EMA, where the recipe has one
     "One network's weights out of a checkpoint"
     checkpoint = read_pickle(path)
-    return checkpoint.get('averaged') or checkpoint['G'] if name == 'G' else checkpoint[name]
+    return checkpoint.get('G_ema') or checkpoint['G'] if name == 'G' else checkpoint[name]
 
 def _from_folder(
     folder:Path, # folder of a run
