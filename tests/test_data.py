@@ -2,11 +2,9 @@
 import json
 import random
 
-import nbformat
 import numpy as np
 import pytest
 import torch
-from nbclient import NotebookClient
 from PIL import Image
 
 import artgan.cache
@@ -92,13 +90,6 @@ def test_what_cannot_be_shown_is_refused(bad):
 
 def test_a_dictionary_is_shown():
     assert show_batch([{'label': torch.zeros(2), 'pixel_values': torch.zeros(2, 3, 8, 8)}]).axes[0].images
-
-
-@pytest.mark.parametrize('cell', ['show_batch(x)', 'show_batch(x);', 'f = show_batch(x)\n1', 'for _ in range(1): show_batch(x)', 'f = show_batch(x)\ndisplay(f)\n1'])
-def test_a_figure_is_shown_once(cell, tmp_path):
-    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(s) for s in ('import torch\nfrom artgan.data import show_batch\nx = torch.zeros(2, 3, 8, 8)', cell)])
-    NotebookClient(nb, timeout=300, kernel_name='python3').execute()
-    assert sum('image/png' in o.get('data', {}) for o in nb.cells[1].outputs) == 1
 
 
 def test_the_random_state_of_the_caller_is_left_alone(home):
