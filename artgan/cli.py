@@ -6,17 +6,19 @@
 __all__ = ['main']
 
 # %% ../nbs/13_cli.ipynb #f4b02469
-import argparse, sys
+import argparse, ast, inspect, re, signal, socket, sys, textwrap, threading
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
 
 import artgan
-from .core import InputError, written_whole
+from .core import InputError, check_device, written_whole
 from .files import crops
 from .demo import demo_art
-from .kaggle import KAGGLE_URL, download
+from .kaggle import download
 from .check import check_images
+from .models import NETWORKS
 from .recipes import RECIPES
 from .runs import read_history, run_path, sample_grids
 from .weights import generate
@@ -25,68 +27,102 @@ from .results import plot_losses, plot_metrics, plot_scores, score_run
 from .train import fit
 from .bench import bench
 
+# %% ../nbs/13_cli.ipynb #c11a0002
+def _comments(function):
+    "Parameter to the comment behind it in the source, or on lines of its own above it"
+    source = textwrap.dedent(inspect.getsource(function))
+    lines, found = source.splitlines(), {}
+    arguments = ast.parse(source).body[0].args
+    for arg in (*arguments.args, *arguments.kwonlyargs):
+        behind, above, n = lines[arg.lineno - 1].partition(' # ')[2], [], arg.lineno - 2
+        while lines[n].lstrip().startswith('#'): above, n = [lines[n].lstrip(' #'), *above], n - 1
+        found[arg.arg] = behind or ' '.join(above)
+    return found
+
+def _options(
+    function, # whose parameters these are
+    *skip:str, # parameters that are no options
+)->dict: # option to the keywords of `add_argument`
+    "What argparse needs to know about the parameters of a function"
+    comments, options = _comments(function), {}
+    for name, p in inspect.signature(function).parameters.items():
+        if name in skip: continue
+        text = re.sub(r'\bNone:', 'if left out:', comments[name].replace('`', '').replace('%', '%%'))
+        if p.default not in (None, False, inspect.Parameter.empty): text += f' (default: {p.default})'
+        kind = p.annotation if p.annotation in (int, float) else str
+        more = dict(type=kind, metavar={int: 'N', float: 'X'}.get(kind, 'WORD'))
+        if p.annotation is bool: more = dict(action=argparse.BooleanOptionalAction)
+        if p.annotation is tuple: more = dict(type=float, nargs=2, metavar='X')
+        choices = dict(crop=crops, recipe=RECIPES, network=NETWORKS).get(name)
+        if choices: more = dict(choices=list(choices))
+        options[f"--{name.replace('_', '-')}"] = dict(dest=name, default=argparse.SUPPRESS, help=text, **more)
+    return options
+
 # %% ../nbs/13_cli.ipynb #7956fe0d
-def _train(args):
-    run = fit(args.path, args.epochs, args.lr, out=args.out, minutes=args.minutes, recipe=args.recipe, size=args.size, batch_size=args.batch_size,
-              latent_size=args.latent_size, width=args.width, crop=args.crop, mirror=args.mirror, hold_out=args.hold_out, score_every=args.score_every,
-              seed=args.seed, device=args.device, amp=args.amp, tf32=args.tf32, compile=args.compile, fresh=args.fresh, show='text')
-    print(run)
+def _train(args): print(fit(args.path, **_given(args, 'path'), show='text'))
+
+def _given(args, *but):
+    "The arguments as keywords, without what the program itself needs"
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in vars(args).items() if k not in ('function', *but)}
 
 # %% ../nbs/13_cli.ipynb #b7c4500a
 def _generate(args):
-    if args.out or not args.run: folder = Path(args.out or 'artgan-paintings')
-    else: folder = Path(args.run).with_suffix('')/'pictures' if Path(args.run).is_file() else run_path(args.run)/'pictures'
-    for i, picture in enumerate(generate(args.run, args.n, args.seed, args.device)):
-        with written_whole(folder/f'seed{args.seed}-{i:05d}.png') as tmp: Image.fromarray(picture.squeeze()).save(tmp)
-    print(f'{args.n} pictures in {folder}')
+    run, out, seed = args.run, args.out, getattr(args, 'seed', 0)
+    if out or not run: folder = Path(out or 'artgan-paintings')
+    else: folder = Path(run).with_suffix('')/'pictures' if Path(run).is_file() else run_path(run)/'pictures'
+    pictures = generate(run, **_given(args, 'run', 'out'))
+    for i, picture in enumerate(pictures):
+        with written_whole(folder/f'seed{seed}-{i:05d}.png') as tmp: Image.fromarray(picture.squeeze()).save(tmp)
+    print(f'{len(pictures)} pictures in {folder}')
 
 # %% ../nbs/13_cli.ipynb #2243ce49
-def _video(args): print(make_video(args.run, args.out, args.fps))
+def _video(args): print(make_video(args.run, args.out, **_given(args, 'run', 'out')))
 
 def _plot(args):
     folder = Path(args.out or run_path(args.run))
-    metrics = [(plot_metrics, 'metrics.png')] if any(kid == kid for kid in read_history(args.run).get('kid', ())) else []
+    scored = any(kid == kid for kid in read_history(args.run).get('kid', ()))
+    metrics = [(plot_metrics, 'metrics.png')] if scored else []
     for plot, name in [(plot_losses, 'losses.png'), (plot_scores, 'scores.png'), *metrics]:
         with written_whole(folder/name) as tmp: plot(args.run).savefig(tmp, dpi=120)
         print(folder/name)
 
 # %% ../nbs/13_cli.ipynb #f57d4704
-def _score(args): print(score_run(args.run, args.data, args.n, args.features, args.device))
+def _score(args): print(score_run(args.run, **_given(args, 'run')))
 
 # %% ../nbs/13_cli.ipynb #387ce688
-def _bench(args): print(bench(args.size, args.seconds, args.device))
+def _bench(args): print(bench(**_given(args)))
 
 # %% ../nbs/13_cli.ipynb #791b8a6b
-def _check(args): print(check_images(args.path, args.size, args.crop))
+def _check(args): print(check_images(args.path, **_given(args, 'path')))
 
 # %% ../nbs/13_cli.ipynb #63bde610
-def _download(args): print(download(args.url, args.out))
+def _download(args): print(download(**_given(args)))
 
 # %% ../nbs/13_cli.ipynb #e02213fa
 def _demo(args):
     images, _ = demo_art(2000, size=32)
-    run = fit(images, epochs=args.epochs, recipe='cpu', latent_size=32, width=32, score_every=0, out=args.out, device=args.device, fresh=args.fresh, show='text')
+    given = {'out': 'runs/demo', 'epochs': 25, **_given(args)}
+    run = fit(images, recipe='cpu', latent_size=32, width=32, score_every=0, **given, show='text')
     grids = sample_grids(run)
     print('\nWhat it learned, and how:')
-    for name, what in (('before training', grids[0][1]), ('after training', grids[-1][1]), ('video', make_video(run))): print(f'  {name:16} {what}')
+    made = {'before training': grids[0][1], 'after training': grids[-1][1], 'video': make_video(run)}
+    for name, what in made.items(): print(f'  {name:16} {what}')
     _plot(argparse.Namespace(run=run.path, out=None))
 
 # %% ../nbs/13_cli.ipynb #2fbbf3af
 def _parser():
     "All commands and their options"
-    parser = argparse.ArgumentParser('artgan', description='Train a generative adversarial network on a folder of pictures, and use what it learned.',
-                                     epilog='Start with:  artgan demo')
+    parser = argparse.ArgumentParser('artgan', epilog='Start with:  artgan demo',
+                                     description='Train a generative adversarial network on a folder of pictures, and use what it learned.')
     parser.add_argument('--version', action='version', version=f'artgan {artgan.__version__}')
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
 
-    def command(name, function, help):
-        "A new command; gives the function that adds an argument to it"
+    def command(name, function, help, options):
+        "A new command with these options; gives the function that adds another argument to it"
         sub = commands.add_parser(name, help=help, description=f'{help[0].upper()}{help[1:]}.')
         sub.set_defaults(function=function)
-        def add(*names, help, **kwargs):
-            shown = f" (default: {kwargs['default']})" if 'default' in kwargs else ''
-            sub.add_argument(*names, help=help + shown, **kwargs)
-        return add
+        for option, more in options.items(): sub.add_argument(option, **more)
+        return sub.add_argument
 
     _add_training(command)
     _add_using(command)
@@ -95,86 +131,84 @@ def _parser():
 # %% ../nbs/13_cli.ipynb #161181d7
 def _add_training(command):
     "The commands that train or fetch"
-    add = command('demo', _demo, 'train on built-in pictures, about two minutes on a CPU')
-    add('--out', help='run folder', default='runs/demo')
-    add('--epochs', type=int, help='passes over the 2,000 pictures', default=25)
-    add('--fresh', action='store_true', help='move an earlier demo aside and start again')
-    _add_device(add)
+    options = _options(fit)
+    few = {k: options[k] for k in ('--out', '--epochs', '--fresh', '--device')}
+    few['--out']['help'], few['--epochs']['help'] = 'run folder (default: runs/demo)', 'passes over the 2,000 pictures (default: 25)'
+    command('demo', _demo, 'train on built-in pictures, about two minutes on a CPU', few)
 
-    add = command('train', _train, 'train on your pictures, or continue')
+    add = command('train', _train, 'train on your pictures, or continue', _options(fit, 'data', 'show'))
     add('path', help='folder or zip file with pictures')
-    add('--out', help='run folder; runs/ and the name of the data if left out')
-    for name, kind, text in (('epochs', int, 'passes over the pictures; 300 if neither these nor minutes are given'), ('minutes', float, 'train for so long instead')):
-        add(f'--{name}', type=kind, metavar='N' if kind is int else 'X', help=text)
-    add('--recipe', choices=list(RECIPES), help="how to train; that of the run, otherwise cpu or gpu, by where it trains, or sketch for at most 2 minutes on a CPU. classic is the article's")
-    for name, kind, text in (('batch-size', int, 'pictures a step'), ('lr', float, 'learning rate'), ('latent-size', int, 'numbers in a latent'),
-                             ('width', int, 'channels of the networks next to the picture')):
-        add(f'--{name}', type=kind, metavar='N' if kind is int else 'X', help=f"{text}; the recipe's if left out")
-    for name, kind, default, text in (('size', int, 64, 'side of the pictures in pixels: 32, 64, 128 or 256'), ('seed', int, 42, 'fixes weights, latents and order'),
-                                      ('hold-out', float, 0., 'part of the pictures to keep from training, for scores')):
-        add(f'--{name}', type=kind, metavar='N' if kind is int else 'X', help=text, default=default)
-    add('--score-every', type=int, metavar='N', help='thousand pictures between scores, 0 for none; 50 where the metrics extra is installed')
-    add('--crop', choices=crops, help='how pictures become square', default='center')
-    for flag, text in (('mirror', 'show every picture mirrored half of the time'), ('tf32', 'TF32 multiplication on NVIDIA GPUs'),
-                       ('compile', 'compile the networks'), ('fresh', 'move an existing run folder aside and start again')):
-        add(f'--{flag}', action='store_true', help=text)
-    add('--amp', action=argparse.BooleanOptionalAction, help="bfloat16 in the networks, where the processor computes in it; the recipe's if left out")
-    _add_device(add)
 
-    add = command('check', _check, 'look at every file before training: what will be used, what skipped, and why')
+    options = _options(check_images, 'src', 'show')
+    add = command('check', _check, 'look at every file before training: what will be used, what skipped, and why', options)
     add('path', help='folder or zip file with pictures')
-    add('--size', type=int, metavar='N', help='side of the pictures in training, in pixels', default=64)
-    add('--crop', choices=crops, help='how pictures become square', default='center')
 
-    add = command('bench', _bench, 'measure how fast training is on this machine')
-    add('--size', type=int, metavar='N', help='side of the pictures in pixels: 32, 64, 128 or 256', default=64)
-    add('--seconds', type=float, metavar='X', help='how long to measure', default=120)
-    _add_device(add)
+    command('bench', _bench, 'measure how fast training is on this machine', _options(bench, 'recipes', 'data', 'show'))
 
-    add = command('download', _download, "fetch the article's paintings from Kaggle")
-    add('--out', help='folder to put them in', default='.')
-    add('--url', help='page of the data set', default=KAGGLE_URL)
-
-def _add_device(add): add('--device', help='cuda, mps or cpu; the best there is if left out')
+    options = _options(download, 'data_dir')
+    add = command('download', _download, "fetch the article's paintings from Kaggle", options)
+    add('--out', dest='data_dir', default='.', help='folder to put them in (default: .)')
 
 # %% ../nbs/13_cli.ipynb #546f7e6d
 def _add_using(command):
     "The commands that use a run"
-    add = command('generate', _generate, 'make new pictures from saved weights')
+    add = command('generate', _generate, 'make new pictures from saved weights', _options(generate, 'run_or_path', 'n'))
     add('run', nargs='?', help='a run folder, or a G.safetensors file; the paintings that artgan carries if left out')
-    add('-n', type=int, metavar='N', help='how many', default=64)
-    add('--seed', type=int, metavar='N', help='another seed, other pictures', default=0)
+    add('-n', '--n', type=int, metavar='N', help='how many (default: 64)', default=64)
     add('--out', help='folder for the pictures; pictures/ in the run folder, or artgan-paintings without one, if left out')
-    _add_device(add)
 
-    add = command('video', _video, 'make a video of all sample grids')
+    add = command('video', _video, 'make a video of all sample grids', _options(make_video, 'run', 'path'))
     add('run', help='the run folder, such as runs/my-pictures')
-    add('--fps', type=float, metavar='X', help='grids a second', default=5)
     add('--out', help='.webm, .mp4 or .avi file; training.webm in the run folder if left out')
 
-    add = command('score', _score, 'say how good, diverse and original its pictures are')
+    add = command('score', _score, 'say how good, diverse and original its pictures are', _options(score_run, 'run', 'n', 'kind'))
     add('run', help='the run folder, such as runs/my-pictures')
-    add('--data', help='the pictures it was trained on; where they were if left out')
-    add('-n', type=int, metavar='N', help='pictures to generate, and to compare with', default=2000)
-    add('--features', choices=['lite0', 'inception'], help='the network that looks at the pictures', default='lite0')
-    _add_device(add)
+    add('-n', '--n', type=int, metavar='N', help='pictures to generate, and to compare with (default: 2000)', default=2000)
+    add('--features', dest='kind', choices=['lite0', 'inception'], help='the network that looks at the pictures', default='lite0')
 
-    add = command('plot', _plot, 'draw the curves of losses, scores and metrics')
+    add = command('plot', _plot, 'draw the curves of losses, scores and metrics', {})
     add('run', help='the run folder, such as runs/my-pictures')
     add('--out', help='folder for losses.png, scores.png and metrics.png; the run folder if left out')
 
 # %% ../nbs/13_cli.ipynb #95878c44
+@contextmanager
+def _noted_signals():
+    "A function that gives the numbers of SIGINT and SIGTERM that have arrived since, whoever handles them"
+    if threading.current_thread() is not threading.main_thread():  # signals reach the main thread alone
+        yield list
+        return
+    reader, writer = socket.socketpair()
+    for end in (reader, writer): end.setblocking(False)
+    before, noted = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False), []
+    def look():
+        try: noted.extend(s for s in reader.recv(4096) if s in (signal.SIGINT, signal.SIGTERM))
+        except BlockingIOError: return noted  # nothing has come
+        return noted
+    try: yield look
+    finally:
+        signal.set_wakeup_fd(before)
+        for end in (reader, writer): end.close()
+
+def _check_args(args):
+    "Refuse what no command can work with"
+    if getattr(args, 'device', None): check_device(args.device)
+    seed = getattr(args, 'seed', 0)
+    if not 0 <= seed < 2**63: raise InputError(f'seed is {seed}; it must be a whole number from 0 to {2**63 - 1}')
+
 def main(
     argv:list=None, # arguments; None: those of the process
-)->int: # exit code
+)->int: # exit code: 0, 2 for wrong input, 1 for a disk or network that fails, 130 or 143 after Ctrl-C or SIGTERM
     "The `artgan` command"
     args = _parser().parse_args(argv)
-    try: args.function(args)
-    except (InputError, OSError) as e:
-        print(f'artgan: {e}', file=sys.stderr)
-        return 2 if isinstance(e, InputError) else 1
-    except KeyboardInterrupt: return 130
-    return 0
+    with _noted_signals() as noted:
+        try:
+            _check_args(args)
+            args.function(args)
+        except (InputError, OSError) as e:
+            print(f'artgan: {e}', file=sys.stderr)
+            return 2 if isinstance(e, InputError) else 1
+        except KeyboardInterrupt: return 128 + (noted() or [signal.SIGINT])[0]
+        return 128 + noted()[0] if noted() else 0
 
 # %% ../nbs/13_cli.ipynb #e9324f81
 #| eval: false
