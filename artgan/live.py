@@ -11,7 +11,6 @@ from pathlib import Path
 
 from fastcore.basics import patch
 from IPython.display import HTML, display
-import numpy as np
 from PIL import Image
 from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid

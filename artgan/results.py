@@ -268,7 +268,7 @@ def score_run(
     run, # folder of a run, or an object with `.path`
     data=None, # its pictures: folder, zip file, list of files, `Pictures` or array; None: where they were
     n:int=2000, # pictures to generate, and to compare with; at most half as many as there are
-    kind:str='lite0', # of features: 'lite0' or 'inception'
+    features:str='lite0', # of features: 'lite0' or 'inception'
     device=None, # where to compute; None: the GPU if there is one
 )->Score: # which says its N and its features
     "All metrics of a run's generator (the EMA where it has one, in evaluation mode), and of real pictures; errors as in `run_pictures`"
@@ -276,7 +276,7 @@ def score_run(
     pictures, held_out = run_pictures(run, data)
     images = getattr(pictures, 'images', pictures)
     generated = generate(run_path(run), min(n, len(images)//2), read_about(run_path(run))['config']['seed'], device)
-    return score(generated, pictures, held_out, kind=kind, device=device)
+    return score(generated, pictures, held_out, features=features, device=device)
 
 # %% ../nbs/09_results.ipynb #d7b59324
 class _Uses:
@@ -302,7 +302,7 @@ class _Uses:
         "New pictures from the saved weights, uint8 [n, size, size, channels], by `generate`"
         return generate(self, n, seed, device, batch_size)
 
-    def score(self, data=None, n=2000, kind='lite0', device=None):
+    def score(self, data=None, n=2000, features='lite0', device=None):
         "All metrics of the generator, by `score_run`"
         return score_run(self, data, n, kind, device)
 
@@ -313,9 +313,7 @@ class _Uses:
 # %% ../nbs/09_results.ipynb #2d40b1aa
 class _Plots:
     "The same for what is drawn and filmed"
-    equilibrium = {'logistic': (2*np.log(2), np.log(2)), 'hinge': (2., 0.), 'relativistic': (np.log(2), np.log(2))}  # losses of D and G where D cannot tell
-
-def plot_losses(self):
+    def plot_losses(self):
         "The losses against epochs, by `plot_losses`"
         return plot_losses(self)
 
