@@ -75,15 +75,14 @@ def _is_whole(folder:Path)->bool: # False if it is missing, empty or left by an 
 def _credentials(creds):
     "Let Kaggle's client and opendatasets find `creds` for the length of the block; without any, opendatasets asks"
     from opendatasets.utils import kaggle_api
-    before, look = {name: os.environ.get(name) for name in creds}, kaggle_api.read_kaggle_creds
+    before, look = dict(os.environ), kaggle_api.read_kaggle_creds  # opendatasets puts there what a person types
     os.environ.update(creds)
     kaggle_api.read_kaggle_creds = lambda: bool(creds)
     try: yield
     finally:
         kaggle_api.read_kaggle_creds = look
-        for name, value in before.items():
-            if value is None: os.environ.pop(name, None)
-            else: os.environ[name] = value
+        for name in os.environ.keys() - before.keys(): del os.environ[name]
+        os.environ.update(before)
 
 # %% ../nbs/01b_kaggle.ipynb #00e1ce57
 def _fetch(
