@@ -8,20 +8,23 @@ __all__ = ['main']
 # %% ../nbs/13_cli.ipynb #f4b02469
 import argparse, ast, inspect, re, signal, socket, sys, textwrap, threading
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 
-from PIL import Image
+import matplotlib.pyplot as plt
 
 import artgan
 from .core import InputError, check_device, written_whole
 from .files import crops
+from .data import clear_cache, list_cache
 from .demo import demo_art
 from .kaggle import download
 from .check import check_images
 from .models import NETWORKS
-from .recipes import RECIPES
+from .losses import LOSSES
+from .recipes import RECIPES, Recipe
 from .runs import read_history, run_path, sample_grids
-from .weights import generate
+from .weights import generate, save_pictures
 from .video import make_video
 from .results import plot_losses, plot_metrics, plot_scores, score_run
 from .train import fit
@@ -58,6 +61,22 @@ def _options(
         options[f"--{name.replace('_', '-')}"] = dict(dest=name, default=argparse.SUPPRESS, help=text, **more)
     return options
 
+def _recipe_options():
+    "The same for the fields of a recipe, from its class"
+    comments = {m[1]: m[2] for m in re.finditer(r'^    (\w+):.*? # (.*)$', inspect.getsource(Recipe), re.M)}
+    options = {}
+    for f in fields(Recipe):
+        if f.name == 'lr': continue  # a parameter of `fit`
+        more = dict(type=f.type, metavar={int: 'N', float: 'X'}.get(f.type, 'WORD'))
+        if f.type is bool: more = dict(action=argparse.BooleanOptionalAction)
+        if f.type is tuple: more = dict(nargs='*', metavar='WORD') if f.name == 'augment' else dict(type=float, nargs=2, metavar='X')
+        if f.name == 'network': more = dict(choices=list(NETWORKS))
+        if f.name == 'loss': more = dict(choices=list(LOSSES))
+        help = comments[f.name].replace('`', '').replace('%', '%%') + "; the recipe's if left out"
+        options[f"--{f.name.replace('_', '-')}"] = dict(dest=f.name, default=argparse.SUPPRESS, help=help, **more)
+    return options
+
+
 # %% ../nbs/13_cli.ipynb #7956fe0d
 def _train(args): print(fit(args.path, **_given(args, 'path'), show='text'))
 
@@ -71,8 +90,7 @@ def _generate(args):
     if out or not run: folder = Path(out or 'artgan-paintings')
     else: folder = Path(run).with_suffix('')/'pictures' if Path(run).is_file() else run_path(run)/'pictures'
     pictures = generate(run, **_given(args, 'run', 'out'))
-    for i, picture in enumerate(pictures):
-        with written_whole(folder/f'seed{seed}-{i:05d}.png') as tmp: Image.fromarray(picture.squeeze()).save(tmp)
+    save_pictures(pictures, folder, run, seed)  # each with its latent inside; nothing there is overwritten
     print(f'{len(pictures)} pictures in {folder}')
 
 # %% ../nbs/13_cli.ipynb #2243ce49
@@ -83,7 +101,9 @@ def _plot(args):
     scored = any(kid == kid for kid in read_history(args.run).get('kid', ()))
     metrics = [(plot_metrics, 'metrics.png')] if scored else []
     for plot, name in [(plot_losses, 'losses.png'), (plot_scores, 'scores.png'), *metrics]:
-        with written_whole(folder/name) as tmp: plot(args.run).savefig(tmp, dpi=120)
+        figure = plot(args.run)
+        with written_whole(folder/name) as tmp: figure.savefig(tmp, dpi=120)
+        plt.close(figure)
         print(folder/name)
 
 # %% ../nbs/13_cli.ipynb #f57d4704
@@ -94,6 +114,11 @@ def _bench(args): print(bench(**_given(args)))
 
 # %% ../nbs/13_cli.ipynb #791b8a6b
 def _check(args): print(check_images(args.path, **_given(args, 'path')))
+
+def _cache(args):
+    found = clear_cache(args.older_than) if args.clear else list_cache()
+    for c in found: print(f"{'deleted  ' if args.clear else ''}{c.name:32}{c.pictures or 0:>9,} pictures{c.nbytes/1e6:>10,.1f} MB  {c.path}")
+    print(f"{len(found)} caches of decoded pictures, {sum(c.nbytes for c in found)/1e6:,.1f} MB")
 
 # %% ../nbs/13_cli.ipynb #63bde610
 def _download(args): print(download(**_given(args)))
@@ -131,17 +156,21 @@ def _parser():
 # %% ../nbs/13_cli.ipynb #161181d7
 def _add_training(command):
     "The commands that train or fetch"
-    options = _options(fit)
+    options = _options(fit, 'callbacks', 'changes')
     few = {k: options[k] for k in ('--out', '--epochs', '--fresh', '--device')}
     few['--out']['help'], few['--epochs']['help'] = 'run folder (default: runs/demo)', 'passes over the 2,000 pictures (default: 25)'
     command('demo', _demo, 'train on built-in pictures, about two minutes on a CPU', few)
 
-    add = command('train', _train, 'train on your pictures, or continue', _options(fit, 'data', 'show'))
+    add = command('train', _train, 'train on your pictures, or continue', {**_options(fit, 'data', 'show', 'callbacks', 'changes'), **_recipe_options()})
     add('path', help='folder or zip file with pictures')
 
     options = _options(check_images, 'src', 'show')
     add = command('check', _check, 'look at every file before training: what will be used, what skipped, and why', options)
     add('path', help='folder or zip file with pictures')
+
+    add = command('cache', _cache, 'list the caches of decoded pictures, or delete them', {})
+    add('--clear', action='store_true', help='delete them; what is in use stays')
+    add('--older-than', type=float, metavar='DAYS', help='with --clear: only those not used for so many days')
 
     command('bench', _bench, 'measure how fast training is on this machine', _options(bench, 'recipes', 'data', 'show'))
 
@@ -161,10 +190,10 @@ def _add_using(command):
     add('run', help='the run folder, such as runs/my-pictures')
     add('--out', help='.webm, .mp4 or .avi file; training.webm in the run folder if left out')
 
-    add = command('score', _score, 'say how good, diverse and original its pictures are', _options(score_run, 'run', 'n', 'kind'))
+    add = command('score', _score, 'say how good, diverse and original its pictures are', _options(score_run, 'run', 'n', 'features'))
     add('run', help='the run folder, such as runs/my-pictures')
     add('-n', '--n', type=int, metavar='N', help='pictures to generate, and to compare with (default: 2000)', default=2000)
-    add('--features', dest='kind', choices=['lite0', 'inception'], help='the network that looks at the pictures', default='lite0')
+    add('--features', choices=['lite0', 'inception'], help='the network that looks at the pictures', default='lite0')
 
     add = command('plot', _plot, 'draw the curves of losses, scores and metrics', {})
     add('run', help='the run folder, such as runs/my-pictures')

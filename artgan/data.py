@@ -381,7 +381,7 @@ def open_batches(
     if iter(data) is data:
         raise InputError('data is an iterator, which can be run through only once; '
                          'pass what it was made from, such as a DataLoader or a list of batches')
-    first = next((images_of(b) for b in data), None)
+    with torch.random.fork_rng(devices=[]): first = next((images_of(b) for b in data), None)  # a loader that shuffles draws from the caller's generator
     if first is None: raise InputError('data gives no batches')
     _check_first(first, size)
     about = dict(size=first.shape[2], channels=first.shape[1], batch_size=len(first),

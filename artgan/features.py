@@ -35,7 +35,10 @@ def need_metrics():
     if not metrics_available(): raise InputError(MISSING)
 
 # %% ../nbs/05_features.ipynb #b6de4867
-def as_bytes(images, least=2):
+def as_bytes(
+    images, # `Pictures`, uint8 [N, height, width, 3 or 1], or a tensor of floats [N, 3 or 1, height, width] in [-1, 1]
+    least:int=2, # pictures, fewer are refused
+)->np.ndarray:
     "uint8 [N, height, width, channels], whichever way the pictures came"
     if isinstance(images, Pictures): images = images.images
     if torch.is_tensor(images):

@@ -300,7 +300,9 @@ def _macs(layer, x, y): # multiply-accumulates of one layer for one input
     if isinstance(layer, UpConv): return layer.weight.numel()//9*16*x.shape[2:].numel()
     return layer.weight.numel() if isinstance(layer, nn.Linear) else 0
 
-def inner_layers(net):
+def inner_layers(
+    net:nn.Module, # a network
+)->list:
     "The innermost layers, in order; `UpConv` and a normalised convolution count as one"
     inner = [] if isinstance(net, (nn.Conv2d, nn.Linear)) else [*net.children()]
     return [layer for child in inner for layer in inner_layers(child)] if inner else [net]

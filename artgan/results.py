@@ -294,7 +294,7 @@ class _Uses:
 
     @property
     def best(self):
-        "Path of the checkpoint with the lowest KID, which `load_generator` takes; None where the run was not scored on the way"
+        "Path of the checkpoint with the lowest Fréchet distance, which `load_generator` takes; None where the run was not scored on the way"
         path = Path(self.path)/'checkpoints/best.pt'
         return path if path.is_file() else None
 
@@ -304,7 +304,7 @@ class _Uses:
 
     def score(self, data=None, n=2000, features='lite0', device=None):
         "All metrics of the generator, by `score_run`"
-        return score_run(self, data, n, kind, device)
+        return score_run(self, data, n, features, device)
 
     def show_samples(self, epochs=article_epochs):
         "Sample grids side by side, by `show_samples`"

@@ -8,7 +8,7 @@ __all__ = ['train_discriminator', 'train_generator', 'article_step', 'train_step
 
 # %% ../nbs/07_step.ipynb #a81806fd
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -87,7 +87,7 @@ def train_step(
 )->torch.Tensor: # on the device: losses of G and D; probabilities of being real, of real pictures and fakes (nan where the game has none); their mean logits
     "One turn of each player (Goodfellow et al. 2014; DCGAN, Radford et al. 2015; R1 and R2, Mescheder et al. 2018)"
     d_loss, g_loss = LOSSES[loss]
-    autocast = torch.autocast(real.device.type, torch.bfloat16, enabled=amp)
+    autocast = torch.autocast(real.device.type, torch.bfloat16) if amp else nullcontext()
     with torch.set_grad_enabled(latent_g is None), autocast: made = G(latent_d)
     with torch.no_grad(): real, fake = see(real), see(made.detach().to(real.dtype))
     if r1_gamma: real, fake = (pictures.detach().requires_grad_() for pictures in (real, fake))

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['save_after_epoch', 'save_at_least', 'most_rollbacks', 'loader_state', 'Trainer', 'Diverged', 'Watch', 'fit']
 
-# %% ../nbs/11_train.ipynb #70f5b6c2
+# %% ../nbs/11_train.ipynb #8bb5d85c
 import copy, json, math, threading, time, warnings
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from .runs import (History, as_columns, check_space, checkpoints, columns, grid_
 from .results import Run
 from .callbacks import Bar, Callback, Grids, Scorer, Signs, callback_states, load_callback_states, tell
 
-# %% ../nbs/11_train.ipynb #4dc6239e
+# %% ../nbs/11_train.ipynb #f538949e
 _shape = 'network', 'size', 'channels', 'width'
 
 def loader_state(
@@ -38,7 +38,7 @@ def loader_state(
         discriminator(**{k: config[k] for k in _shape})
         return torch.get_rng_state()
 
-# %% ../nbs/11_train.ipynb #893b424c
+# %% ../nbs/11_train.ipynb #15d48796
 class Trainer:
     "A run under way: networks, optimisers, EMA, random state, progress, data, folder and callbacks"
     def __init__(self,
@@ -62,9 +62,9 @@ class Trainer:
         self.fixed = self.draw(64)
         self.step = self.epoch = self.images = self.epoch_steps = self.rollbacks = 0  # `images` counts real ones, `epoch_steps` the steps of this epoch
         self.seconds, self.notes, self.history = 0., [], History(Path(path or '.')/'history.csv')  # notes: (step, kind, text)
-        self.saved_step, self.saved_at, self.read_at, self.whole = -1, 0., 0., True
+        self.saved, self.saved_at, self.read_at, self.whole = None, 0., 0., True  # `saved`: step and epoch of the newest checkpoint
 
-# %% ../nbs/11_train.ipynb #37aeddcb
+# %% ../nbs/11_train.ipynb #ba04c55d
 @patch
 def draw(self:Trainer,
     n:int, # how many
@@ -78,7 +78,7 @@ def sampler(self:Trainer):
     "The generator that samples, is scored and is saved: the EMA where there is one"
     return self.G if self.G_ema is None else self.G_ema
 
-# %% ../nbs/11_train.ipynb #d8bedb17
+# %% ../nbs/11_train.ipynb #071fbab6
 _numbers = 'step', 'epoch', 'images', 'epoch_steps', 'seconds', 'rollbacks'
 
 @patch
@@ -104,7 +104,7 @@ def load_state_dict(self:Trainer,
     self.latents.set_state(state['latents'].cpu())
     load_callback_states(self.callbacks, state.get('callbacks', ()))
 
-# %% ../nbs/11_train.ipynb #6435b51a
+# %% ../nbs/11_train.ipynb #7b2a291a
 @patch
 def progress(self:Trainer):
     "Part of the run that is done, from 0 to 1"
@@ -118,7 +118,7 @@ def is_over(self:Trainer):
     "Whether the run is done; by epochs, the last one must have been concluded"
     return self.seconds >= 60*self.config['minutes'] if self.config['minutes'] else self.epoch >= self.config['epochs']
 
-# %% ../nbs/11_train.ipynb #38f4d67d
+# %% ../nbs/11_train.ipynb #a578ffc7
 @patch
 def train_on(self:Trainer,
     real:torch.Tensor, # real pictures [B, channels, size, size] on the device
@@ -136,7 +136,7 @@ def train_on(self:Trainer,
     if self.G_ema is not None: update_ema(self.G_ema, self.G, len(real), self.images + len(real), recipe.ema)
     return numbers
 
-# %% ../nbs/11_train.ipynb #ee3d5dea
+# %% ../nbs/11_train.ipynb #e42fde89
 class Diverged(ArithmeticError):
     "Numbers of the run are no longer finite"
 
@@ -151,7 +151,7 @@ def check_finite(self:Trainer):
     if not all(math.isfinite(x) for x in (*losses[0], *losses[1])) or not torch.stack(norms).isfinite().all(): raise Diverged(f'in or before step {self.step}')
     self.history.looked_at = len(self.history.rows)
 
-# %% ../nbs/11_train.ipynb #ea650c9e
+# %% ../nbs/11_train.ipynb #23f421b3
 @patch
 def note(self:Trainer,
     kind:str, # each is said once
@@ -164,7 +164,7 @@ def note(self:Trainer,
     for callback in self.callbacks:
         if isinstance(callback, Bar): callback.write(f'Note: {text}')
 
-# %% ../nbs/11_train.ipynb #c45d06a5
+# %% ../nbs/11_train.ipynb #498d9466
 save_after_epoch, save_at_least = 30, 300  # seconds since the last checkpoint
 
 @patch
@@ -173,7 +173,7 @@ def save(self:Trainer):
     self.check_finite()
     self.history.save()
     save_checkpoint(self, self.path, self.batches.state_dict())
-    self.saved_step, self.saved_at = self.step, time.perf_counter()
+    self.saved, self.saved_at = (self.step, self.epoch), time.perf_counter()
 
 @patch
 def save_if_due(self:Trainer,
@@ -182,7 +182,7 @@ def save_if_due(self:Trainer,
     "Save by the clock"
     if time.perf_counter() - self.saved_at >= seconds: self.save()
 
-# %% ../nbs/11_train.ipynb #742b4366
+# %% ../nbs/11_train.ipynb #af78e477
 @patch
 def train(self:Trainer):
     "Train until the run is done or `stop` is set. Raises Diverged, and whatever the data and the callbacks raise"
@@ -198,10 +198,10 @@ def train(self:Trainer):
                 if self.seconds - self.read_at > 1: self.read()  # the one place that waits for the device
                 if self.ends(): break
             else: self.end_epoch()
-        if self.saved_step != self.step: self.save()
+        if self.saved != (self.step, self.epoch): self.save()
     except Diverged: raise
     except Exception:
-        if self.whole and self.step and self.saved_step != self.step: self.save()
+        if self.whole and self.step and self.saved != (self.step, self.epoch): self.save()
         raise
 
 @patch
@@ -209,7 +209,7 @@ def ends(self:Trainer):
     "Whether the loop is to be left"
     return self.stop.is_set() or self.is_over()
 
-# %% ../nbs/11_train.ipynb #e8a4b332
+# %% ../nbs/11_train.ipynb #99416fa0
 @patch
 def count(self:Trainer,
     images:int, # real pictures in the step
@@ -231,7 +231,6 @@ def score_if_due(self:Trainer,
     if metrics['frechet'] < min(known[known == known], default=math.inf): save_checkpoint(self, self.path, self.batches.state_dict(), best=True)
     tell(self, 'after_score', metrics)
 
-# %% ../nbs/11_train.ipynb #b34a5d12
 @patch
 def read(self:Trainer):
     "Read the numbers of the last steps from the device, and show them"
@@ -248,7 +247,7 @@ def end_epoch(self:Trainer):
     tell(self, 'after_epoch')
     if not self.is_over(): self.save_if_due(save_after_epoch)
 
-# %% ../nbs/11_train.ipynb #8e5e9dba
+# %% ../nbs/11_train.ipynb #5b0cdd9b
 most_rollbacks = 3
 
 @patch
@@ -258,7 +257,7 @@ def go_to(self:Trainer,
     "Bring the run to where a checkpoint was written"
     self.load_state_dict(found)
     self.batches.load_state_dict(found['data'])
-    self.saved_step, self.saved_at, self.read_at, self.whole = self.step, time.perf_counter(), self.seconds, True
+    self.saved, self.saved_at, self.read_at, self.whole = (self.step, self.epoch), time.perf_counter(), self.seconds, True
 
 @patch
 def roll_back(self:Trainer,
@@ -278,7 +277,7 @@ def roll_back(self:Trainer,
     self.rollbacks = times
     self.note(f'diverged {times}', f'{text} and goes on with {lr*0.5**times:g} as the learning rate.')
 
-# %% ../nbs/11_train.ipynb #6ad8b258
+# %% ../nbs/11_train.ipynb #ce0ae5a5
 @patch
 def run(self:Trainer):
     "Train, watched, going back where the run diverges"
@@ -292,7 +291,7 @@ def run(self:Trainer):
                          f'batch_size={self.batch_size//2}, which needs about half as much, to a new run (another `out`, or fresh=True). What was trained is saved in {self.path}.') from e
     finally: tell(self, 'after_run')
 
-# %% ../nbs/11_train.ipynb #a1f9e279
+# %% ../nbs/11_train.ipynb #083c58b0
 @patch
 def restore(self:Trainer):
     "Go to where the last checkpoint in the run folder left the run, if there is one"
@@ -308,7 +307,7 @@ def restore(self:Trainer):
     self.history = History(self.path/'history.csv', rows)
     self.history.looked_at = len(rows)
 
-# %% ../nbs/11_train.ipynb #31497bfe
+# %% ../nbs/11_train.ipynb #67176088
 class Watch(Callback):
     "Shows the live view"
     def before_run(self, run):
@@ -322,10 +321,14 @@ def _watchers(show, batches, callbacks):
     "Who watches a run"
     for c in callbacks:
         if not isinstance(c, Callback): raise InputError(f'{c!r} is not a callback: pass objects of classes that derive from artgan.callbacks.Callback')
-    view = [Watch()] if show is True and in_kernel() else []
-    return [Grids(), Bar(bool(show)), Signs(batches), *view, *callbacks]
+    view = []
+    if show is True and in_kernel():
+        from artgan.live import widgets_available
+        if widgets_available(): view = [Watch()]
+        else: print('ipywidgets cannot be used here: text in place of the live view')
+    return [Grids(), Bar(bool(show and not view)), Signs(batches), *view, *callbacks]  # the view says what the bar would
 
-# %% ../nbs/11_train.ipynb #01cae7dd
+# %% ../nbs/11_train.ipynb #ad51e941
 def _check_call(epochs, minutes, crop, hold_out, score_every, show):
     "Refuse what makes no sense with any recipe"
     if show not in (True, False, 'text'): raise InputError(f"show is {show!r}; it can be True, False or 'text'")
@@ -340,7 +343,7 @@ def _check_call(epochs, minutes, crop, hold_out, score_every, show):
 
 def _plain(value): return value.item() if hasattr(value, 'item') and getattr(value, 'ndim', 1) == 0 else value  # numpy's numbers as Python's
 
-# %% ../nbs/11_train.ipynb #24176b1f
+# %% ../nbs/11_train.ipynb #4aa34d73
 def fit(
     data, # a folder, a zip file, a list of files, a uint8 array [N, size, size, 3], or batches such as a `DataLoader`
     epochs:int=None, # passes over the data; None: 300, unless there are `minutes`
@@ -388,7 +391,7 @@ def fit(
         with locked(path.parent/f'.{path.name}.lock', f'the run folder {path}'):
             return _run(Trainer(config, device, batches, path, watchers, scorer), data, fresh, show)
 
-# %% ../nbs/11_train.ipynb #b9ff111a
+# %% ../nbs/11_train.ipynb #13c95450
 def _run(run, data, fresh, show):
     "What `fit` does in a folder that nobody else writes to"
     path, config = run.path, run.config
@@ -408,7 +411,7 @@ def _run(run, data, fresh, show):
     if show: _say_best(run)
     return Run(path, run.sampler.eval(), run.D.eval(), as_columns(run.history.rows), run.epoch, run.notes)
 
-# %% ../nbs/11_train.ipynb #8227d396
+# %% ../nbs/11_train.ipynb #6c3fd7a0
 def _train(run, show):
     "Train until the end or until somebody interrupts"
     with stop_on_interrupt() as run.stop:

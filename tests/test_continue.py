@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+import artgan.callbacks
+import artgan.runs
 import artgan.train
 from artgan.core import InputError
 from artgan.data import Batches
@@ -56,7 +58,10 @@ def before_call(name, number, action):
         if name in ('discriminator_loss', 'generator_loss'):
             player = name == 'generator_loss'
             for game, losses in LOSSES.items(): patch.setitem(LOSSES, game, tuple(watched(loss) if i == player else loss for i, loss in enumerate(losses)))
-        else: patch.setattr(artgan.train, name, watched(getattr(artgan.train, name)))
+        else:
+            seen = watched(getattr(artgan.callbacks if name == 'save_samples' else artgan.train, name))
+            for module in (artgan.train, artgan.callbacks, artgan.runs):
+                if hasattr(module, name): patch.setattr(module, name, seen)
         yield
     assert calls >= number, f'{name} was called {calls} times only'
 
@@ -85,7 +90,7 @@ def test_stopped_at_every_single_step(straight, art, tiny):
 
 
 @pytest.mark.parametrize('name,number', [('generator_loss', 1), ('generator_loss', 5), ('discriminator_loss', 9), ('save_samples', 1), ('save_samples', 2),
-                                         ('save_samples', 4), ('save_checkpoint', 1), ('save_checkpoint', 2), ('show_run', 2), ('save_weights', 1)])
+                                         ('save_samples', 4), ('save_checkpoint', 1), ('save_checkpoint', 2), ('tell', 3), ('save_weights', 1)])
 def test_ctrl_c_twice_stops_at_once_anywhere(name, number, straight, art, tiny):
     "In the middle of a step, of a grid, of a checkpoint: what is on disk is a valid state, and the rest is done again"
     with before_call(name, number, raise_interrupt), pytest.raises(KeyboardInterrupt): fit(art, EPOCHS, out='run', **tiny)
@@ -182,10 +187,26 @@ def test_the_article_s_loader_with_random_flips(art, tiny):
     assert_same(left_by('straight'))
 
 
-def test_only_the_newest_three_checkpoints_stay(straight, art, tiny):
-    assert straight['checkpoints'] == ['step-00000003.pt', 'step-00000006.pt', 'step-00000009.pt']
+def test_checkpoints_go_by_the_clock_and_the_newest_three_stay(straight, art, tiny, monkeypatch):
+    "A run of a second has the one before its first step and the one at its end; with no time between them there is one an epoch"
+    assert straight['checkpoints'] == ['step-00000000.pt', 'step-00000009.pt']
+    monkeypatch.setattr(artgan.train, 'save_after_epoch', 0)
     fit(art, 5, out='run', **tiny)
     assert [p.name for p in checkpoints('run')] == ['step-00000009.pt', 'step-00000012.pt', 'step-00000015.pt']
+
+
+def test_a_long_epoch_is_saved_inside(art, tiny, monkeypatch):
+    "A huge folder is not lost when it is killed inside its first epoch"
+    monkeypatch.setattr(artgan.train, 'save_at_least', 0)
+    class Slow(artgan.callbacks.Callback):
+        def after_read(self, run): self.files = [p.name for p in checkpoints('run')]
+    slow, real = Slow(), artgan.train.Trainer.count
+    def count(self, *args):  # every step takes two seconds
+        real(self, *args)
+        self.begun -= 2
+    monkeypatch.setattr(artgan.train.Trainer, 'count', count)
+    fit(art, 1, out='run', callbacks=[slow], **tiny)
+    assert slow.files == ['step-00000000.pt', 'step-00000001.pt', 'step-00000002.pt']
 
 
 def test_start_idx_numbers_the_grids(art, tiny):
@@ -207,9 +228,9 @@ def test_a_run_of_an_earlier_version_goes_on_as_it_was(art, tiny):
     then = {**RECIPES['cpu'], 'network': 'plain', 'redraw': True, 'amp': False}
     for name in ('new', 'old'): fit(art, 1, out=name, **{**tiny, 'recipe': then})
     about = read_about(Path('old'))
-    for word in ('redraw', 'penalty_end'): about['config'].pop(word)
+    for word in ('reuse_fakes', 'r1_gamma_end'): about['config'].pop(word)
     write_about(Path('old'), about)
-    write_about(Path('new'), {**about, 'config': {**about['config'], 'redraw': True, 'penalty_end': 1.}})
+    write_about(Path('new'), {**about, 'config': {**about['config'], 'reuse_fakes': False, 'r1_gamma_end': 1.}})
     del tiny['recipe']
     a, b = (fit(art, 2, out=name, **tiny) for name in ('new', 'old'))
     assert a.epochs == b.epochs == 2 and equal(left_by(a.path), left_by(b.path))

@@ -35,7 +35,7 @@ def test_the_stop_button_of_a_notebook(art, tiny):
         run(SETUP + 't.train_step = slow')
         client.execute("run = t.fit(art, 200, out='run', **options)")
         deadline = time.time() + 60
-        while not os.path.exists('run/history.csv') and time.time() < deadline: time.sleep(0.1)
+        while not os.path.exists('run/generated/generated-images-0001.png') and time.time() < deadline: time.sleep(0.1)
         manager.interrupt_kernel()
         printed = run("print(run, 'is what there is', len(run.losses_g))")
         assert 'is what there is' in printed
@@ -48,7 +48,7 @@ def test_the_stop_button_of_a_notebook(art, tiny):
     assert done.epochs == 200 and epochs < 200
     fit(art, 200, out='straight', **tiny)
     a, b = left_by('run'), left_by('straight')
-    assert all(equal(a[k], b[k]) for k in a)
+    assert all(equal(a[k], b[k]) for k in a if k != 'checkpoints')  # when a checkpoint is written is a matter of the clock
 
 
 @pytest.mark.skipif(os.name == 'nt', reason='Windows sends Ctrl-C differently')
@@ -62,7 +62,7 @@ def test_ctrl_c_in_a_terminal(line, art):
         command = [sys.executable, '-m', 'artgan.cli', *'train art --size 32 --epochs 2000 --batch-size 8 --latent-size 8 --width 4 --device cpu --out run'.split()]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.time() + 60
-    while not os.path.exists('run/history.csv') and time.time() < deadline: time.sleep(0.1)
+    while not os.path.exists('run/generated/generated-images-0001.png') and time.time() < deadline: time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == (130 if line == 'train' else 0) and 'the same call goes on from here' in out and 'Traceback' not in err

