@@ -213,7 +213,7 @@ def _getting_worse(run):
     "A note where the last three scores are far above the best"
     found = run.history.column('frechet')
     found = found[found == found]
-    if len(found) > 3 and found[-3:].min() > 1.25*found[:-3].min():
+    if len(found) > 3 and found[-3:].min() > 1.15*found[:-3].min():
         yield 'worse', (f'The pictures get worse: the last three Fréchet distances ({", ".join(f"{f:.0f}" for f in found[-3:])}) are far above the best, {found[:-3].min():.0f}, whose '
                         "state is in checkpoints/best.pt: load_generator(run.best) loads it. Training longer may not help; in a new run a lower lr, augmentation or more pictures may.")
 
