@@ -61,7 +61,10 @@ def as_bytes(
     if len(images) < least: raise InputError(f'{len(images)} pictures are too few: pass at least {least}')
     return images
 
-def check_alike(generated, real):
+def check_alike(
+    generated:np.ndarray, # uint8 [N, height, width, channels]
+    real:np.ndarray, # uint8 [M, height, width, channels]
+):
     "Refuse to compare pictures of different shape, both uint8 [N, height, width, channels]"
     (*size, channels), (*real_size, real_channels) = generated.shape[1:], real.shape[1:]
     if channels != real_channels:
