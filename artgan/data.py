@@ -378,10 +378,11 @@ def open_batches(
     if not hasattr(data, '__iter__'):
         raise InputError(f'data is a {type(data).__name__}; pass a folder, a zip file, a list of files, a uint8 array [N, size, size, 3], '
                          'or batches such as a DataLoader')
-    if iter(data) is data:
-        raise InputError('data is an iterator, which can be run through only once; '
-                         'pass what it was made from, such as a DataLoader or a list of batches')
-    with torch.random.fork_rng(devices=[]): first = next((images_of(b) for b in data), None)  # a loader that shuffles draws from the caller's generator
+    with torch.random.fork_rng(devices=[]):  # a loader that shuffles draws from the caller's generator, when asked for an iterator too
+        if iter(data) is data:
+            raise InputError('data is an iterator, which can be run through only once; '
+                             'pass what it was made from, such as a DataLoader or a list of batches')
+        first = next((images_of(b) for b in data), None)
     if first is None: raise InputError('data gives no batches')
     _check_first(first, size)
     about = dict(size=first.shape[2], channels=first.shape[1], batch_size=len(first),

@@ -45,7 +45,7 @@ def shown(outputs):
 def test_every_call_of_the_readme_shows_its_picture(run):
     code = next(c for c in re.findall(r'```python\n(.*?)```', README.read_text(encoding='utf-8'), re.S) if 'fit(' in c)
     calls = re.sub(r"fit\(.*?\)", "fit(demo_art(20, size=32)[0], 2, out='run', batch_size=8, latent_size=8, width=4, device='cpu', show=False)", code)
-    assert calls != code and calls.count('show') == 7  # what is counted below is what the README calls
+    assert calls != code and len(re.findall(r'(?:show|plot)_\w+\(', calls)) == 5  # what is counted below is what the README calls
     outputs = executed('%matplotlib inline\nfrom artgan.demo import demo_art', calls)[1]
     assert sorted(shown(outputs)) == ['picture']*4 + ['video']
 
@@ -119,7 +119,7 @@ def test_looking_at_a_run_moves_nobodys_random_numbers(run, art):
 
 
 def test_every_picture_in_a_file_carries_its_latent_and_stays(run):
-    from artgan.explorer import LoadedGenerator, read_latent
+    from artgan.latents import LoadedGenerator, read_latent
     pictures = generate(run, n=3, seed=5, device='cpu')
     first = save_pictures(pictures, 'pictures', run, seed=5)
     before = [p.read_bytes() for p in first]
