@@ -12,16 +12,16 @@ from pathlib import Path
 import torch
 from fastcore.basics import patch
 
-from .core import (InputError, check_device, check_whole, has_bfloat16, in_kernel, locked, move_aside, remove_parts, stop_on_interrupt,
-    written_whole)
+from .core import (InputError, as_choice, as_flag, as_number, as_path, as_whole, check_device, closing_bars, has_bfloat16,
+    in_kernel, locked, move_aside, remove_parts, stop_on_interrupt, written_whole)
 from .files import crops
 from .data import Replayed, data_name, denorm, images_of, open_data
 from .models import build_pair, discriminator, generator
 from .augment import augment, random_flip
 from .recipes import Recipe, choose_recipe, default_recipe, make_recipe
 from .step import adam, sample, torch_settings, train_step, update_ema
-from .runs import (History, as_columns, check_space, checkpoints, columns, grid_path, history_rows, load_checkpoint, open_run_folder, read_history,
-    recipe_of_run, save_checkpoint, save_weights, session_info, write_about)
+from .runs import (History, as_columns, check_space, checkpoints, columns, grid_path, history_rows, load_checkpoint, open_run_folder,
+    read_history, recipe_of_run, save_checkpoint, save_weights, session_info, write_about)
 from .results import Run
 from .callbacks import Bar, Callback, Grids, Scorer, Signs, callback_states, load_callback_states, tell
 
@@ -31,7 +31,7 @@ _shape = 'network', 'size', 'channels', 'width'
 def loader_state(
     config:dict, # as `fit` writes it to config.json
 )->torch.Tensor: # for `torch.set_rng_state`
-    "Where torch's global generator begins for loaders of the caller's, which shuffle with it: after the seed and the networks, as in a script"
+    "Where torch's global generator begins for loaders of the caller's: after the seed and the networks, as in a script"
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config['seed'])
         generator(latent_size=config['latent_size'], **{k: config[k] for k in _shape})
@@ -50,9 +50,11 @@ class Trainer:
         scorer=None, # an `artgan.callbacks.Scorer`
     ):
         "Build networks and optimisers; nothing is read or written"
-        self.config, self.recipe, self.device, self.batches = config, make_recipe({k: config[k] for k in Recipe().keys()}), device, batches
-        self.path, self.callbacks, self.scorer, self.stop = path and Path(path), list(callbacks), scorer, threading.Event()
-        self.latent_size, self.batch_size, self.amp = config['latent_size'], config['batch_size'], config['amp'] and has_bfloat16(device)
+        self.config, self.device, self.batches, self.path = config, device, batches, path and Path(path)
+        self.recipe = make_recipe({k: config[k] for k in Recipe().keys()})
+        self.latent_size, self.batch_size = config['latent_size'], config['batch_size']
+        self.callbacks, self.scorer, self.stop = list(callbacks), scorer, threading.Event()
+        self.amp = config['amp'] and has_bfloat16(device)
         nets = build_pair(config['seed'], latent_size=config['latent_size'], **{k: config[k] for k in _shape})
         self.G, self.D = (net.to(device, memory_format=torch.channels_last) for net in nets)
         self.opt_g, self.opt_d = (adam(net, self.recipe.lr, self.recipe.betas) for net in (self.G, self.D))
@@ -60,9 +62,11 @@ class Trainer:
         self.compiled = [torch.compile(net, dynamic=False) for net in (self.G, self.D)] if config.get('compile') else (self.G, self.D)
         self.latents = torch.Generator().manual_seed(config['seed'])
         self.fixed = self.draw(64)
-        self.step = self.epoch = self.images = self.epoch_steps = self.rollbacks = 0  # `images` counts real ones, `epoch_steps` the steps of this epoch
+        self.step = self.epoch = self.rollbacks = 0
+        self.images = self.epoch_steps = 0  # real pictures seen; steps of this epoch
         self.seconds, self.notes, self.history = 0., [], History(Path(path or '.')/'history.csv')  # notes: (step, kind, text)
-        self.saved, self.saved_at, self.read_at, self.whole = None, 0., 0., True  # `saved`: step and epoch of the newest checkpoint
+        self.saved, self.saved_at = None, 0.  # step and epoch of the newest checkpoint, and when it was written
+        self.read_at, self.whole = 0., True  # when numbers were last read; whether the run stands between two steps
 
 # %% ../nbs/11_train.ipynb #ba04c55d
 @patch
@@ -125,14 +129,16 @@ def train_on(self:Trainer,
 )->torch.Tensor: # as `train_step` gives it
     "One turn of each player, and the EMA"
     recipe, progress = self.recipe, self.progress()
-    lr, r1_gamma, p = recipe.lr_at(progress, self.images)*0.5**self.rollbacks, recipe.r1_gamma_at(progress, self.step), recipe.augment_p(progress)
+    lr = recipe.lr_at(progress, self.images)*0.5**self.rollbacks
+    r1_gamma, p = recipe.r1_gamma_at(progress, self.step), recipe.augment_p(progress)
     for optimiser in (self.opt_g, self.opt_d):
         for group in optimiser.param_groups: group['lr'] = lr
     if self.config['mirror']: real = random_flip(real, self.latents)
     n = len(real) if recipe.loss == 'relativistic' else self.batch_size  # pairs, or the article's full batch
     latents = self.draw(n), None if recipe.reuse_fakes else self.draw(n)
     nets = (self.G, self.D) if r1_gamma else self.compiled  # double backward does not pass through a compiled network
-    numbers = train_step(*nets, self.opt_g, self.opt_d, real, *latents, self.amp, recipe.loss, lambda x: augment(x, recipe.augment, p, self.latents), r1_gamma)
+    def seen_by_d(x): return augment(x, recipe.augment, p, self.latents)
+    numbers = train_step(*nets, self.opt_g, self.opt_d, real, *latents, self.amp, recipe.loss, seen_by_d, r1_gamma)
     if self.G_ema is not None: update_ema(self.G_ema, self.G, len(real), self.images + len(real), recipe.ema)
     return numbers
 
@@ -146,9 +152,9 @@ def check_finite(self:Trainer):
     self.history.fetch()
     new = len(self.history.rows) - self.history.looked_at
     if not new: return
-    losses = [self.history.column(c, last=new) for c in ('loss_g', 'loss_d')]
+    losses = [x for c in ('loss_g', 'loss_d') for x in self.history.column(c, last=new)]
     norms = torch._foreach_norm([*self.G.parameters(), *self.D.parameters()])
-    if not all(math.isfinite(x) for x in (*losses[0], *losses[1])) or not torch.stack(norms).isfinite().all(): raise Diverged(f'in or before step {self.step}')
+    if not all(map(math.isfinite, losses)) or not torch.stack(norms).isfinite().all(): raise Diverged(f'in or before step {self.step}')
     self.history.looked_at = len(self.history.rows)
 
 # %% ../nbs/11_train.ipynb #23f421b3
@@ -160,7 +166,8 @@ def note(self:Trainer,
     "Tell the user something, and keep it in notes.txt"
     if any(k == kind for _, k, _ in self.notes): return
     self.notes.append((self.step, kind, text))
-    with written_whole(self.path/'notes.txt') as tmp: tmp.write_text(''.join(f'step {s}: {t}\n' for s, _, t in self.notes), encoding='utf-8')
+    with written_whole(self.path/'notes.txt') as tmp:
+        tmp.write_text(''.join(f'step {s}: {t}\n' for s, _, t in self.notes), encoding='utf-8')
     for callback in self.callbacks:
         if isinstance(callback, Bar): callback.write(f'Note: {text}')
 
@@ -228,9 +235,11 @@ def score_if_due(self:Trainer,
     if not (self.scorer and self.scorer.due(self.images, images)): return
     metrics, known = self.scorer(self), self.history.column('frechet')
     self.history.add_metrics(metrics)
-    if metrics['frechet'] < min(known[known == known], default=math.inf): save_checkpoint(self, self.path, self.batches.state_dict(), best=True)
+    if metrics['frechet'] < min(known[known == known], default=math.inf):
+        save_checkpoint(self, self.path, self.batches.state_dict(), best=True)
     tell(self, 'after_score', metrics)
 
+# %% ../nbs/11_train.ipynb #cbb389c5
 @patch
 def read(self:Trainer):
     "Read the numbers of the last steps from the device, and show them"
@@ -257,7 +266,8 @@ def go_to(self:Trainer,
     "Bring the run to where a checkpoint was written"
     self.load_state_dict(found)
     self.batches.load_state_dict(found['data'])
-    self.saved, self.saved_at, self.read_at, self.whole = (self.step, self.epoch), time.perf_counter(), self.seconds, True
+    self.saved, self.saved_at = (self.step, self.epoch), time.perf_counter()
+    self.read_at, self.whole = self.seconds, True
 
 @patch
 def roll_back(self:Trainer,
@@ -266,18 +276,18 @@ def roll_back(self:Trainer,
     "Go to the last checkpoint with half the learning rate. Raises Diverged after `most_rollbacks` times"
     times, notes, lr = self.rollbacks + 1, self.notes, self.recipe.lr
     self.go_to(load_checkpoint(self.path))
-    self.history.rows, self.history.waiting, self.history.looked_at, self.history.saved = [r for r in self.history.rows if r[0] <= self.step], [], 0, 0
+    self.history = History(self.history.path, [r for r in self.history.rows if r[0] <= self.step])
     self.notes = notes
     text = f'The numbers of the run became infinite or undefined {error}. It went back to step {self.step}'
     if times > most_rollbacks:
-        text += (f', for the {times}th time, and stops here. The learning rate, {lr:g}, is too high for these networks and pictures, or the pictures are not in [-1, 1]: '
-                 'try a tenth of it in a new run.')
+        text += (f', for the {times}th time, and stops here. The learning rate, {lr:g}, is too high for these networks and pictures, '
+                 'or the pictures are not in [-1, 1]: try a tenth of it in a new run.')
         self.note(f'diverged {times}', text)
         raise Diverged(text) from error
     self.rollbacks = times
     self.note(f'diverged {times}', f'{text} and goes on with {lr*0.5**times:g} as the learning rate.')
 
-# %% ../nbs/11_train.ipynb #ce0ae5a5
+# %% ../nbs/11_train.ipynb #083c58b0
 @patch
 def run(self:Trainer):
     "Train, watched, going back where the run diverges"
@@ -287,11 +297,11 @@ def run(self:Trainer):
             try: return self.train()
             except Diverged as e: self.roll_back(e)
     except torch.cuda.OutOfMemoryError as e:
-        raise InputError(f"the GPU has no room for batches of {self.batch_size} pictures at {self.config['size']} pixels and width {self.config['width']}: pass "
-                         f'batch_size={self.batch_size//2}, which needs about half as much, to a new run (another `out`, or fresh=True). What was trained is saved in {self.path}.') from e
+        raise InputError(f"the GPU has no room for batches of {self.batch_size} pictures at {self.config['size']} pixels and width "
+                         f"{self.config['width']}: pass batch_size={self.batch_size//2}, which needs about half as much, to a new run "
+                         f'(another `out`, or fresh=True). What was trained is saved in {self.path}.') from e
     finally: tell(self, 'after_run')
 
-# %% ../nbs/11_train.ipynb #083c58b0
 @patch
 def restore(self:Trainer):
     "Go to where the last checkpoint in the run folder left the run, if there is one"
@@ -303,7 +313,8 @@ def restore(self:Trainer):
         rows, file = [], self.path/'history.csv'
         kept = f', it is now {move_aside(file).name}' if file.exists() else ''
         warnings.warn(f'{e}{kept}')
-    if len(rows) < self.step: warnings.warn(f'{self.path}/history.csv has {len(rows)} of the {self.step} steps done; going on without the others')
+    if len(rows) < self.step:
+        warnings.warn(f'{self.path}/history.csv has {len(rows)} of the {self.step} steps done; going on without the others')
     self.history = History(self.path/'history.csv', rows)
     self.history.looked_at = len(rows)
 
@@ -312,7 +323,9 @@ class Watch(Callback):
     "Shows the live view"
     def before_run(self, run):
         from artgan.live import LiveView  # brings ipywidgets, which a command line does not need
-        self.view = LiveView(run.path, run.config, run.stop, lambda number: grid_path(run.path, number), lambda r: denorm(sample(r.sampler, r.fixed)), len(columns))
+        def grid(number): return grid_path(run.path, number)
+        def pictures(run): return denorm(sample(run.sampler, run.fixed))
+        self.view = LiveView(run.path, run.config, run.stop, grid, pictures, len(columns))
     def after_read(self, run): self.view.update(run, run.history, run.progress())
     def after_epoch(self, run): self.view.update(run, run.history, run.progress())
     def after_run(self, run): self.view.close()
@@ -320,7 +333,8 @@ class Watch(Callback):
 def _watchers(show, batches, callbacks):
     "Who watches a run"
     for c in callbacks:
-        if not isinstance(c, Callback): raise InputError(f'{c!r} is not a callback: pass objects of classes that derive from artgan.callbacks.Callback')
+        if not isinstance(c, Callback):
+            raise InputError(f'{c!r} is not a callback: pass objects of classes that derive from artgan.callbacks.Callback')
     view = []
     if show is True and in_kernel():
         from artgan.live import widgets_available
@@ -329,19 +343,17 @@ def _watchers(show, batches, callbacks):
     return [Grids(), Bar(bool(show and not view)), Signs(batches), *view, *callbacks]  # the view says what the bar would
 
 # %% ../nbs/11_train.ipynb #ad51e941
-def _check_call(epochs, minutes, crop, hold_out, score_every, show):
-    "Refuse what makes no sense with any recipe"
-    if show not in (True, False, 'text'): raise InputError(f"show is {show!r}; it can be True, False or 'text'")
-    if epochs is not None and minutes is not None: raise InputError(f'epochs is {epochs} and minutes is {minutes}; a run has one of the two')
-    if epochs is not None: check_whole('epochs', epochs, 1)
-    if minutes is not None and (isinstance(minutes, bool) or not isinstance(minutes, (int, float)) or not 0 < minutes < float('inf')):
-        raise InputError(f'minutes is {minutes!r}; it must be a number above 0')
-    if crop not in crops: raise InputError(f"crop is {crop!r}; it can be {', '.join(map(repr, crops))}")
-    if isinstance(hold_out, bool) or not isinstance(hold_out, (int, float)) or not 0 <= hold_out < 1:
-        raise InputError(f'hold_out is {hold_out!r}; it must be a part of the pictures, from 0 to below 1, such as 0.1')
-    if score_every is not None: check_whole('score_every', score_every, 0)
+def _plain_length(epochs, minutes):
+    "How long a run is, as plain values: `epochs` or `minutes`, the other one None"
+    if epochs is not None and minutes is not None:
+        raise InputError(f'epochs is {epochs} and minutes is {minutes}; a run has one of the two')
+    if minutes is not None: return None, as_number('minutes', minutes, above=0)
+    return as_whole('epochs', 300 if epochs is None else epochs, 1), None
 
-def _plain(value): return value.item() if hasattr(value, 'item') and getattr(value, 'ndim', 1) == 0 else value  # numpy's numbers as Python's
+def _plain_show(show):
+    "What `show` may be"
+    if isinstance(show, bool) or isinstance(show, str) and show == 'text': return show
+    raise InputError(f"show is {show!r}; it can be True, False or 'text'")
 
 # %% ../nbs/11_train.ipynb #4aa34d73
 def fit(
@@ -368,39 +380,40 @@ def fit(
     **changes, # fields of the recipe that take precedence over it, such as batch_size or width
 )->Run:
     "Train a GAN on pictures, or continue the run that `out` holds. Raises InputError for what cannot work, before anything is written"
-    epochs, minutes, size, hold_out, score_every, seed, start_idx = map(_plain, (epochs, minutes, size, hold_out, score_every, seed, start_idx))
-    _check_call(epochs, minutes, crop, hold_out, score_every, show)
-    for name, value in dict(seed=seed, start_idx=start_idx).items(): check_whole(name, value, 0)
-    for name, value in dict(mirror=mirror, tf32=tf32, compile=compile, fresh=fresh).items():
-        if not isinstance(value, bool): raise InputError(f'{name} is {value!r}; it must be True or False')
-    if epochs is None and minutes is None: epochs = 300
-    device = check_device(device)
-    path = Path(out).expanduser() if out else Path('runs')/data_name(data)
+    (epochs, minutes), show = _plain_length(epochs, minutes), _plain_show(show)
+    size, start_idx = as_whole('size', size, 1, optional=True), as_whole('start_idx', start_idx, 0)
+    seed, score_every = as_whole('seed', seed, 0, 2**63 - 1), as_whole('score_every', score_every, 0, optional=True)
+    crop, hold_out = as_choice('crop', crop, crops), as_number('hold_out', hold_out, least=0, below=1)
+    mirror, tf32, compile, fresh = map(as_flag, ('mirror', 'tf32', 'compile', 'fresh'), (mirror, tf32, compile, fresh))
+    device, path = check_device(device), Path('runs')/data_name(data) if out is None else as_path(out, 'out')
     if recipe is None and not fresh: recipe = recipe_of_run(path)
     why = default_recipe(device, minutes) if recipe is None else None
     recipe = choose_recipe(recipe, device, minutes, lr=lr, **changes)
     recipe.validate(size or 64)
-    with torch_settings(device, tf32):
+    with torch_settings(device, tf32), closing_bars():
         batches, about = open_data(data, size, recipe.batch_size, crop, hold_out, seed, device)
         recipe = make_recipe(recipe, batch_size=about.pop('batch_size'))  # batches ready made have their own
         recipe.validate(about['size'], about['channels'])
-        config = json.loads(json.dumps(dict(**recipe, **about, epochs=epochs, minutes=minutes, crop=crop, mirror=mirror, hold_out=hold_out,
-                                            seed=seed, start_idx=start_idx, tf32=tf32, compile=compile)))
+        config = dict(**recipe, **about, epochs=epochs, minutes=minutes, crop=crop, mirror=mirror, hold_out=hold_out,
+                      seed=seed, start_idx=start_idx, tf32=tf32, compile=compile)
         scorer, watchers = Scorer(score_every, batches, seed, show), _watchers(show, batches, callbacks)
         if why and show: print(f'recipe {why[0]!r}, {why[1]}')
         with locked(path.parent/f'.{path.name}.lock', f'the run folder {path}'):
-            return _run(Trainer(config, device, batches, path, watchers, scorer), data, fresh, show)
+            run = Trainer(json.loads(json.dumps(config)), device, batches, path, watchers, scorer)  # as it is read back
+            return _run(run, data, fresh, show)
 
 # %% ../nbs/11_train.ipynb #13c95450
 def _run(run, data, fresh, show):
     "What `fit` does in a folder that nobody else writes to"
     path, config = run.path, run.config
-    for part in (path, path/'generated', path/'checkpoints', path/'snapshots'): remove_parts(part)  # first: a run that was killed in its first write has left nothing else
+    # first: a run that was killed in its first write has left nothing else
+    for part in (path, path/'generated', path/'checkpoints', path/'snapshots'): remove_parts(part)
     folder = open_run_folder(path, config, fresh)
     run.restore()
     if run.is_over():
         write_about(path, folder)
-        if show: print(f"{path} has its {config['minutes'] or config['epochs']:g} {'minutes' if config['minutes'] else 'epochs'} already; pass more to go on")
+        done = f"{config['minutes']:g} minutes" if config['minutes'] else f"{config['epochs']} epochs"
+        if show: print(f'{path} has its {done} already; pass more to go on')
         Grids().before_run(run)
     else:
         check_space(run, path, config, show)
@@ -416,7 +429,7 @@ def _train(run, show):
     "Train until the end or until somebody interrupts"
     with stop_on_interrupt() as run.stop:
         if not checkpoints(run.path): run.save()
-        if isinstance(run.batches, Replayed):  # a loader of the caller's shuffles with torch's global generator: for this block it is the run's
+        if isinstance(run.batches, Replayed):  # a loader of the caller's shuffles with the global generator: here that is the run's
             with torch.random.fork_rng(devices=[]):
                 torch.set_rng_state(loader_state(run.config))
                 run.run()
@@ -428,4 +441,5 @@ def _say_best(run, much=1.25):
     found = run.history.column('frechet')
     at = found == found
     if at.any() and found[at][-1] > much*found[at].min():
-        print(f"the last Fréchet distance is {found[at][-1]:.0f}, the best was {found[at].min():.0f}: load_generator('{run.path}/checkpoints/best.pt') gives that state")
+        print(f'the last Fréchet distance is {found[at][-1]:.0f}, the best was {found[at].min():.0f}: '
+              f"load_generator('{run.path}/checkpoints/best.pt') gives that state")
