@@ -214,6 +214,7 @@ def scan_images(
     decoder:int=3, # 2: find only what artgan 0.1 found
 )->tuple: # picture files, other files (lists of `ImageFile`, sorted by name), and what was passed over, as (name, reason)
     "All that a source holds; raises `InputError` where there is no source, or no picture in it"
+    if reads_heic() and 'HEIF' not in Image.OPEN: picture_formats.cache_clear()  # installed since
     files, passed, place = _list_files(src)
     def name_of(f): return PurePosixPath(f.name).name if place == 'the list' else f.name
     def wanted(f): return is_image_name(name_of(f)) and (decoder > 2 or PurePosixPath(f.name).suffix.lower() in _first_suffixes)
