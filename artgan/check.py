@@ -7,6 +7,7 @@ __all__ = ['CheckedFile', 'ImageReport', 'check_images']
 
 # %% ../nbs/01c_check.ipynb #732a21a3
 import base64, hashlib, html, io, warnings
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -16,7 +17,8 @@ import numpy as np
 from PIL import Image
 
 from .core import as_path
-from .files import check_square, decode_all, scan_images, shown_name
+from .cache import fetched, is_address
+from .files import check_square, colour_profile, decode_all, scan_images, shown_name
 
 # %% ../nbs/01c_check.ipynb #65b9fa0d
 _modes = {'L': 'grey', '1': 'black and white', 'LA': 'grey', 'P': 'palette', 'CMYK': 'CMYK', 'YCCK': 'CMYK', 'LAB': 'CIELAB', 'HSV': 'HSV'}
@@ -33,6 +35,9 @@ def _notes(data, img, size, crop):
         found.append(('long', f'{w} x {h}{kept}'))
     if img.mode in _modes: found.append((_modes[img.mode], img.mode))
     if deep: found.append(('16 bits or more', img.mode))
+    name, trouble, way = colour_profile(img)
+    if trouble: found.append(('colour profile ignored', f'{name}: {trouble}'))
+    elif way: found.append(('colour profile applied', name))
     if img.has_transparency_data: found.append(('transparent', 'laid over white'))
     if turned in range(2, 9): found.append(('turned upright', f'EXIF orientation {turned}'))
     if getattr(img, 'n_frames', 1) > 1: found.append(('animation or several pages', f'{img.n_frames}, the first is used'))
@@ -69,6 +74,9 @@ class CheckedFile(NamedTuple):
     reason: str   # why not, otherwise empty
     notes: list   # (kind, detail) of what is worth knowing
     thumbnail: np.ndarray # the square that training sees, uint8 [size, size, 3], where something was noted; otherwise None
+    format: str = '' # Pillow's name of it, where it is a picture
+    shape: tuple = () # height and width in the file, in pixels
+    frames: int = 0 # of an animation, or pages; 1 for most
 
 @dataclass
 class ImageReport:
@@ -104,6 +112,8 @@ class ImageReport:
         passed = sum(f.reason.startswith(_not_meant) for f in self.files)
         text = f'Training will use {len(self.used):,} pictures of {self.source} at {self.size} x {self.size} pixels'
         text += f', and skip {len(self.skipped):,} that cannot be read.' if self.skipped else '; all can be read.'
+        formats = Counter(f.format for f in self.used)
+        if len(formats) > 1: text += f" Formats: {', '.join(f'{k} {format}' for format, k in formats.most_common())}."
         if passed: text += f" {passed:,} other {'file or folder is' if passed == 1 else 'files or folders are'} passed over."
         are = 'is a copy of another: it counts' if copies == 1 else 'are copies of others: they count'
         if copies: text += f' {copies:,} of those used {are} twice.'
@@ -144,7 +154,7 @@ def _as_html(report, most=3):
 
 # %% ../nbs/01c_check.ipynb #3514b7bc
 def check_images(
-    src, # a folder, a zip file, or a list of files
+    src, # a folder, a zip or tar file, the address of one on the web, or a list of files
     size:int=64, # side of the square that training uses, in pixels
     crop:str='center', # see `to_square`
     workers:int=None, # threads that decode; None: one a processor
@@ -152,10 +162,12 @@ def check_images(
 )->ImageReport:
     "Look at every file before training, and change none; raises `InputError` where there is no picture, or an argument will not do"
     size, crop = check_square(size, crop)
-    files, others, passed = scan_images(src)
-    notes, digests, squares, checked, seen = {}, {}, {}, [], {}
+    place = 'the list' if isinstance(src, (list, tuple)) else src if is_address(src) else str(as_path(src))
+    files, others, passed = scan_images(fetched(src, show=show))
+    notes, digests, squares, checked, seen, facts = {}, {}, {}, [], {}, {}
     def look(file, data, img):  # by several threads, each for files of its own
         digests[file.name] = hashlib.sha256(data).digest()
+        facts[file.name] = img.format, img.size[::-1], getattr(img, 'n_frames', 1)
         notes[file.name] = _notes(data, img, size, crop)
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', module='PIL')  # what Pillow finds odd, but reads
@@ -169,7 +181,7 @@ def check_images(
         if same != name: notes[name].append(('exact copy', f'of {shown_name(same)}'))
         elif copied >= 0: notes[name].append(('near copy', f'of {shown_name(names[copied])}'))
         found = notes[name] + _name_notes(name)
-        checked.append(CheckedFile(name, True, '', found, squares[name] if found else None))
+        checked.append(CheckedFile(name, True, '', found, squares[name] if found else None, *facts[name]))
     checked += [CheckedFile(f.name, False, 'no picture by its name', [], None) for f in others]
     checked += [CheckedFile(name, False, reason, [], None) for name, reason in passed]
-    return ImageReport('the list' if isinstance(src, (list, tuple)) else str(as_path(src)), size, sorted(checked, key=lambda f: f.name))
+    return ImageReport(place, size, sorted(checked, key=lambda f: f.name))

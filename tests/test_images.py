@@ -128,8 +128,8 @@ def test_an_interrupted_decoding_leaves_no_cache(tmp_path, monkeypatch):
     for i in range(30): (tmp_path/'art'/f'{i}.png').write_bytes(in_file(picture(), 'PNG'))
     import artgan.cache
     real = artgan.cache.decode_all
-    def interrupted(*args):
-        for k, item in enumerate(real(*args)):
+    def interrupted(*args, **kwargs):
+        for k, item in enumerate(real(*args, **kwargs)):
             if k == 10: raise KeyboardInterrupt
             yield item
     with monkeypatch.context() as m:
