@@ -149,10 +149,12 @@ def _check_networks(recipe, size, channels):
     if not has_batch_norm(D): return
     if recipe.r1_gamma:
         raise InputError(f'r1_gamma (the penalty) is {recipe.r1_gamma}, but the discriminator of {recipe.network!r} has batch norm: '
-                         "the logit of a picture then depends on the others in its batch, and its gradient means nothing. Take r1_gamma=0, or another network, such as 'plain'.")
+                         "the logit of a picture then depends on the others in its batch, and its gradient means nothing. "
+                         "Take r1_gamma=0, or another network, such as 'plain'.")
     if recipe.loss == 'relativistic':
         raise InputError(f"loss is 'relativistic', but the discriminator of {recipe.network!r} has batch norm, "
-                         "which takes out the very difference between real and generated pictures that this loss compares. Take loss='logistic', or another network, such as 'plain'.")
+                         "which takes out the very difference between real and generated pictures that this loss compares. "
+                         "Take loss='logistic', or another network, such as 'plain'.")
 
 # %% ../nbs/06_recipes.ipynb #51339b63
 def cosine(
