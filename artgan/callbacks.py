@@ -217,7 +217,8 @@ def _pictures_alike(run, batches):
     if part < 0.3:
         yield 'alike', (
             f"The generator's pictures have become alike: they differ from each other by {part:.0%} of what real ones do. "
-            f"If that stays so, start a new run (another `out`) with half the learning rate, lr={run.config['lr']/2:g}, or a larger batch_size or r1_gamma.")
+            f"If that stays so, start a new run (another `out`) with half the learning rate, lr={run.config['lr']/2:g}, "
+            'or a larger batch_size or r1_gamma.')
     if off > 0.4:
         yield 'colours', (
             f'The colours have drifted: the mean of a channel is {127.5*off:.0f} of 255 levels from that of the real pictures. '
