@@ -108,7 +108,9 @@ class Bar(Callback):
 
 # %% ../nbs/10_callbacks.ipynb #3fb2ad54
 @patch
-def after_epoch(self:Bar, run):
+def after_epoch(self:Bar,
+    run, # the run
+):
     "The line of an epoch"
     self.after_read(run)
     config, h = run.config, run.history
