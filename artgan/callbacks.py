@@ -9,6 +9,7 @@ __all__ = ['score_size', 'wins', 'Callback', 'CallbackError', 'tell', 'callback_
 # %% ../nbs/10_callbacks.ipynb #b2f213f4
 import numpy as np
 import torch
+from fastcore.basics import patch
 
 from torch import nn
 
@@ -75,6 +76,7 @@ def lead_in_words(
     if real == real: return f'real_score: {real:.4f}, fake_score: {fake:.4f}'
     return f"lead of D: {history.column('real_logit', last=1)[0] - history.column('fake_logit', last=1)[0]:.4f}"
 
+# %% ../nbs/10_callbacks.ipynb #d23d7632
 class Bar(Callback):
     "A progress bar, and a line an epoch"
     def __init__(self,
@@ -95,22 +97,29 @@ class Bar(Callback):
         done = run.progress()
         self.bar.total = round(run.images/done) if done else None  # nobody knows, in the first epoch of what has no length
         loss_g, loss_d = (run.history.column(c, last=1)[0] for c in ('loss_g', 'loss_d'))
-        self.bar.set_postfix_str(f"loss_g {loss_g:.2f}, loss_d {loss_d:.2f}, {lead_in_words(run.history).replace('_score:', '').replace(':', '')}", refresh=False)
+        lead = lead_in_words(run.history).replace('_score:', '').replace(':', '')
+        self.bar.set_postfix_str(f'loss_g {loss_g:.2f}, loss_d {loss_d:.2f}, {lead}', refresh=False)
         self.bar.update(run.images - self.bar.n)
         self.bar.refresh()
-
-    def after_epoch(self, run):
-        self.after_read(run)
-        config, h = run.config, run.history
-        kids = h.column('kid')
-        kid = f', kid: {kids[kids == kids][-1]:.1f}' if (kids == kids).any() else ''
-        far = f"[{run.epoch}/{config['epochs']}]" if config['epochs'] else f"{run.epoch} ({run.seconds/60:.1f} of {config['minutes']:g} minutes)"
-        loss_g, loss_d = (h.column(c, last=1)[0] for c in ('loss_g', 'loss_d'))
-        self.write(f'Epoch {far}, loss_g: {loss_g:.4f}, loss_d: {loss_d:.4f}, {lead_in_words(h)}{kid}')
 
     def write(self, line): # above the bar
         "Print a line, unless nothing is to be shown"
         if self.show: self.bar.write(line)
+
+# %% ../nbs/10_callbacks.ipynb #3fb2ad54
+@patch
+def after_epoch(self:Bar,
+    run, # the run
+):
+    "The line of an epoch"
+    self.after_read(run)
+    config, h = run.config, run.history
+    kids = h.column('kid')
+    kid = f', kid: {kids[kids == kids][-1]:.1f}' if (kids == kids).any() else ''
+    far = f"[{run.epoch}/{config['epochs']}]"
+    if not config['epochs']: far = f"{run.epoch} ({run.seconds/60:.1f} of {config['minutes']:g} minutes)"
+    loss_g, loss_d = (h.column(c, last=1)[0] for c in ('loss_g', 'loss_d'))
+    self.write(f'Epoch {far}, loss_g: {loss_g:.4f}, loss_d: {loss_d:.4f}, {lead_in_words(h)}{kid}')
 
 # %% ../nbs/10_callbacks.ipynb #457c446d
 def grid_is_due(
@@ -181,22 +190,25 @@ class Scorer:
         return quick_score(draw_many(run, self.seed, score_size), self.features, self.real, device=run.device)
 
 # %% ../nbs/10_callbacks.ipynb #90e11117
-def _small(pictures): # [N, channels, size, size] -> [N, channels, 8, 8]
-    return nn.functional.adaptive_avg_pool2d(pictures.float(), 8)
-
-def _spread(small): # mean distance of two pictures
-    return torch.pdist(small[:64].flatten(1), p=1).mean().item()
-
 wins = {'logistic': 0.05, 'hinge': 0.05, 'relativistic': 0.025}  # mean losses of D below which nearly every picture is told apart
 
 def _discriminator_wins(run, least):
     "A note where D tells nearly every picture apart"
     loss = run.history.column('loss_d', last=least).mean()
     if loss < wins.get(run.config['loss'], 0):
-        yield 'discriminator', (f'The discriminator tells nearly every picture apart (its loss is {loss:.3f} over {least} steps): the generator learns little from it. If that stays so, '
-                                "start a new run (another `out`) with recipe='cpu' or 'gpu' instead of 'classic', a larger r1_gamma, augment=('translate', 'colour'), or more pictures.")
+        yield 'discriminator', (
+            f'The discriminator tells nearly every picture apart (its loss is {loss:.3f} over {least} steps): '
+            'the generator learns little from it. '
+            "If that stays so, start a new run (another `out`) with recipe='cpu' or 'gpu' instead of 'classic', a larger r1_gamma, "
+            "augment=('translate', 'colour'), or more pictures.")
 
-# %% ../nbs/10_callbacks.ipynb #1e9177d8
+# %% ../nbs/10_callbacks.ipynb #66c6fa30
+def _small(pictures): # [N, channels, size, size] -> [N, channels, 8, 8]
+    return nn.functional.adaptive_avg_pool2d(pictures.float(), 8)
+
+def _spread(small): # mean distance of two pictures
+    return torch.pdist(small[:64].flatten(1), p=1).mean().item()
+
 def _pictures_alike(run, batches):
     "Notes where the generator's pictures have become alike, or have other colours"
     chosen = torch.linspace(0, len(batches.images) - 1, min(512, len(batches.images))).long()
@@ -204,18 +216,28 @@ def _pictures_alike(run, batches):
     fake = _small(sample(run.sampler, run.fixed)).cpu()
     real = real[torch.randperm(len(real), generator=torch.Generator().manual_seed(0))]
     part, off = _spread(fake)/max(_spread(real), 1e-9), (fake.mean((0, 2, 3)) - real.mean((0, 2, 3))).abs().max().item()
-    if part < 0.3: yield 'alike', (f"The generator's pictures have become alike: they differ from each other by {part:.0%} of what real ones do. If that stays so, "
-                                   f"start a new run (another `out`) with half the learning rate, lr={run.config['lr']/2:g}, or a larger batch_size or r1_gamma.")
-    if off > 0.4: yield 'colours', (f'The colours have drifted: the mean of a channel is {127.5*off:.0f} of 255 levels from that of the real pictures. If that stays so, start a new '
-                                    "run (another `out`): without 'colour' in augment, if it is there, with a lower lr, or with a recipe that has an EMA.")
+    if part < 0.3:
+        yield 'alike', (
+            f"The generator's pictures have become alike: they differ from each other by {part:.0%} of what real ones do. "
+            f"If that stays so, start a new run (another `out`) with half the learning rate, lr={run.config['lr']/2:g}, "
+            'or a larger batch_size or r1_gamma.')
+    if off > 0.4:
+        yield 'colours', (
+            f'The colours have drifted: the mean of a channel is {127.5*off:.0f} of 255 levels from that of the real pictures. '
+            "If that stays so, start a new run (another `out`): without 'colour' in augment, if it is there, with a lower lr, "
+            'or with a recipe that has an EMA.')
 
+# %% ../nbs/10_callbacks.ipynb #f66042db
 def _getting_worse(run):
     "A note where the last three scores are far above the best"
     found = run.history.column('frechet')
     found = found[found == found]
     if len(found) > 3 and found[-3:].min() > 1.15*found[:-3].min():
-        yield 'worse', (f'The pictures get worse: the last three Fréchet distances ({", ".join(f"{f:.0f}" for f in found[-3:])}) are far above the best, {found[:-3].min():.0f}, whose '
-                        "state is in checkpoints/best.pt: load_generator(run.best) loads it. Training longer may not help; in a new run a lower lr, augmentation or more pictures may.")
+        last = ', '.join(f'{f:.0f}' for f in found[-3:])
+        yield 'worse', (
+            f'The pictures get worse: the last three Fréchet distances ({last}) are far above the best, {found[:-3].min():.0f}, '
+            'whose state is in checkpoints/best.pt: load_generator(run.best) loads it. Training longer may not help; '
+            'in a new run a lower lr, augmentation or more pictures may.')
 
 # %% ../nbs/10_callbacks.ipynb #84e920c3
 class Signs(Callback):

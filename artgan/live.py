@@ -103,7 +103,8 @@ def _pace(self:LiveView, done): # how fast, how long still, how much disk
     return ', '.join(pace)
 
 def _standing(last): # how D stands, in words; `last` is a row by column
-    if last['real_prob'] == last['real_prob']: return f"probability of being real: {last['real_prob']:.2f} for real pictures, {last['fake_prob']:.2f} for generated ones"
+    if last['real_prob'] == last['real_prob']:
+        return f"probability of being real: {last['real_prob']:.2f} for real pictures, {last['fake_prob']:.2f} for generated ones"
     return f"lead of D: {last['real_logit'] - last['fake_logit']:.2f} logits"
 
 def _span(seconds): # in words

@@ -14,11 +14,25 @@ import numpy as np
 
 from .copying import Nearness, look_for_copies, most_suspicious
 from .core import InputError
+from .data import shown_once
 from .features import as_bytes, metrics_available
 from .results import run_pictures
 from .weights import generate
 
 # %% ../nbs/12b_originality.ipynb #5bcd17bb
+def _show_distances(ax, found):
+    "The distances of all, beside those of real pictures"
+    bins = np.linspace(0, max(found.distances.max(), found.honest.max(initial=0), 1e-3), 40)
+    label = 'held-out real pictures' if found.held_out else 'training pictures, to the others'
+    if len(found.honest): ax.hist(found.honest, bins, density=True, alpha=.5, label=label)
+    ax.hist(found.distances, bins, density=True, alpha=.5, label='generated pictures')
+    if found.limit is not None: ax.axvline(found.limit, color='crimson', lw=1, label='5 % of the real ones are nearer')
+    by = 'lite0 features' if found.features == 'lite0' else '16 x 16 pixels'
+    ax.set(xlabel=f'distance to the nearest training picture ({by})', yticks=[])
+    verdict = {True: ': it copies', False: ': no sign of copying', None: ''}[found.copies]
+    ax.set_title(str(found).split(' (')[0] + verdict, fontsize='small')
+    ax.legend(fontsize='x-small')
+
 def _show_nearest(found, n):
     "The `n` most suspicious pictures above their neighbours, and the distances of all"
     worst = found.distances.argsort()[:n]
@@ -32,18 +46,8 @@ def _show_nearest(found, n):
         near = found.limit is not None and found.distances[i] < found.limit
         above.set_title(f'{found.distances[i]:.2f}', fontsize='small', color='crimson' if near else 'black')
     axes[0, 0].set_ylabel('generated', fontsize='small'); axes[1, 0].set_ylabel('nearest real', fontsize='small')
-    ax = bottom.subplots()
-    bins = np.linspace(0, max(found.distances.max(), found.honest.max(initial=0), 1e-3), 40)
-    label = 'held-out real pictures' if found.held_out else 'training pictures, to the others'
-    if len(found.honest): ax.hist(found.honest, bins, density=True, alpha=.5, label=label)
-    ax.hist(found.distances, bins, density=True, alpha=.5, label='generated pictures')
-    if found.limit is not None: ax.axvline(found.limit, color='crimson', lw=1, label='5 % of the real ones are nearer')
-    by = 'lite0 features' if found.features == 'lite0' else '16 x 16 pixels'
-    ax.set(xlabel=f'distance to the nearest training picture ({by})', yticks=[])
-    verdict = {True: ': it copies', False: ': no sign of copying', None: ''}[found.copies]
-    ax.set_title(str(found).split(' (')[0] + verdict, fontsize='small')
-    ax.legend(fontsize='x-small')
-    return fig
+    _show_distances(bottom.subplots(), found)
+    return shown_once(fig)
 
 # %% ../nbs/12b_originality.ipynb #4de40b8f
 @dataclass(repr=False)

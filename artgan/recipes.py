@@ -74,7 +74,8 @@ def _plain(name, kind, value):
     if kind is bool and isinstance(value, bool) or kind is str and isinstance(value, str): return value
     if kind is tuple and isinstance(value, (list, tuple)):
         return tuple(v if isinstance(v, str) else _plain(f'a part of {name}', float, v) for v in value)
-    what = {float: 'a number, such as 0.5', int: 'a whole number, such as 16', bool: 'True or False', str: 'a name', tuple: "a tuple, such as ('translate',) or (0, 0.5)"}
+    what = {float: 'a number, such as 0.5', int: 'a whole number, such as 16', bool: 'True or False', str: 'a name',
+            tuple: "a tuple, such as ('translate',) or (0, 0.5)"}
     raise InputError(f'{name} is {value!r}; it must be {what[kind]}')
 
 def make_recipe(
@@ -97,7 +98,8 @@ def default_recipe(
 )->tuple: # name of the recipe, and why, in words
     "The recipe for this device and time"
     if device.type != 'cpu': return 'gpu', f'for training on {device.type}'
-    if minutes and minutes <= sketch_minutes: return 'sketch', f'for {sketch_minutes} minutes or less on a CPU; recipe=\'cpu\' takes the one for longer runs'
+    if minutes and minutes <= sketch_minutes:
+        return 'sketch', f"for {sketch_minutes} minutes or less on a CPU; recipe='cpu' takes the one for longer runs"
     return 'cpu', 'for training on a CPU'
 
 # %% ../nbs/06_recipes.ipynb #22717f6e
@@ -110,9 +112,11 @@ def choose_recipe(
     "The recipe of a run"
     if recipe is None: recipe = default_recipe(device, minutes)[0]
     if isinstance(recipe, str):
-        if recipe not in RECIPES: raise InputError(f"recipe is {recipe!r}; known are {', '.join(map(repr, RECIPES))}, or pass a Recipe, such as Recipe(lr=0.001)")
+        if recipe not in RECIPES:
+            raise InputError(f"recipe is {recipe!r}; known are {', '.join(map(repr, RECIPES))}, or pass a Recipe, such as Recipe(lr=0.001)")
         recipe = RECIPES[recipe]
-    if not isinstance(recipe, (Recipe, dict)): raise InputError(f'recipe is a {type(recipe).__name__}; pass a name, a Recipe, or a dictionary of its fields')
+    if not isinstance(recipe, (Recipe, dict)):
+        raise InputError(f'recipe is a {type(recipe).__name__}; pass a name, a Recipe, or a dictionary of its fields')
     return make_recipe(recipe, **changes)
 
 # %% ../nbs/06_recipes.ipynb #e0b21d51
@@ -144,11 +148,13 @@ def _check_networks(recipe, size, channels):
         D = discriminator(recipe.network, size, channels, recipe.width)
     if not has_batch_norm(D): return
     if recipe.r1_gamma:
-        raise InputError(f'r1_gamma (the penalty) is {recipe.r1_gamma}, but the discriminator of {recipe.network!r} has batch norm: the logit of a picture then depends on '
-                         "the others in its batch, and its gradient means nothing. Take r1_gamma=0, or another network, such as 'plain'.")
+        raise InputError(f'r1_gamma (the penalty) is {recipe.r1_gamma}, but the discriminator of {recipe.network!r} has batch norm: '
+                         "the logit of a picture then depends on the others in its batch, and its gradient means nothing. "
+                         "Take r1_gamma=0, or another network, such as 'plain'.")
     if recipe.loss == 'relativistic':
-        raise InputError(f"loss is 'relativistic', but the discriminator of {recipe.network!r} has batch norm, which takes out the very difference between real and "
-                         "generated pictures that this loss compares. Take loss='logistic', or another network, such as 'plain'.")
+        raise InputError(f"loss is 'relativistic', but the discriminator of {recipe.network!r} has batch norm, "
+                         "which takes out the very difference between real and generated pictures that this loss compares. "
+                         "Take loss='logistic', or another network, such as 'plain'.")
 
 # %% ../nbs/06_recipes.ipynb #51339b63
 def cosine(
@@ -169,6 +175,7 @@ def held_cosine(
     begun = progress*hold/images  # where in the run that was
     return cosine((progress - begun)/(1 - begun), end)
 
+# %% ../nbs/06_recipes.ipynb #8a4d7fea
 def ramp(
     progress:float, # part of the run that is done, from 0 to 1
     start:float=0., # the progress up to which it is 0

@@ -17,7 +17,7 @@ from matplotlib._pylab_helpers import Gcf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 import matplotlib.pyplot as plt
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, ScalarFormatter
 import numpy as np
 from PIL import Image
 from torch import nn
@@ -133,22 +133,24 @@ def _plot_curves(
     return fig
 
 # %% ../nbs/09_results.ipynb #91190573
-equilibrium = {'logistic': (2*np.log(2), np.log(2)), 'hinge': (2., 0.), 'relativistic': (np.log(2), np.log(2))}  # losses of D and G where D cannot tell
+equilibrium = {  # losses of D and G where D cannot tell
+    'logistic': (2*np.log(2), np.log(2)), 'hinge': (2., 0.), 'relativistic': (np.log(2), np.log(2))}
 
 def plot_losses(
     run, # folder of a run, or an object with `.path`
 )->plt.Figure: # losses of both networks against epochs
     "The losses of discriminator and generator"
     fig = _plot_curves(run, {'loss_d': 'Discriminator', 'loss_g': 'Generator'}, 'Losses')
-    for line, level in zip(fig.axes[0].lines[::2], equilibrium[loss_of(run_path(run))]): fig.axes[0].axhline(level, color=line.get_color(), ls=':', lw=1)
-    fig.axes[0].set_ylabel('loss')
-    fig.axes[0].legend()
+    ax = fig.axes[0]
+    for line, level in zip(ax.lines[::2], equilibrium[loss_of(run_path(run))]): ax.axhline(level, color=line.get_color(), ls=':', lw=1)
+    ax.set_ylabel('loss')
+    ax.legend()
     return fig
 
 # %% ../nbs/09_results.ipynb #0e21fb02
 def plot_scores(
     run, # folder of a run, or an object with `.path`
-)->plt.Figure: # scores of real and fake pictures against epochs
+)->plt.Figure: # probabilities, or the lead, against epochs
     "Mean probabilities of being real, of real and of fake pictures; the discriminator's lead where the game has no probabilities"
     if np.isfinite(read_history(run).get('real_prob', np.nan)).any():
         fig = _plot_curves(run, {'real_prob': 'Real', 'fake_prob': 'Fake'}, 'Probability of being real')
@@ -162,6 +164,14 @@ def plot_scores(
     return fig
 
 # %% ../nbs/09_results.ipynb #07693655
+def _log_axis(ax):
+    "A logarithmic axis upwards with a few round numbers, which do not touch each other"
+    ax.set_yscale('log')
+    low, high = ax.get_ylim()
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 10*low else MaxNLocator(4, min_n_ticks=2))
+    ax.yaxis.set_major_formatter(ScalarFormatter())
+    ax.yaxis.set_minor_locator(NullLocator())
+
 def plot_metrics(
     run, # folder of a run, or an object with `.path`
 )->plt.Figure: # three pairs of axes
@@ -180,7 +190,7 @@ def plot_metrics(
         ax.axvline(x[best], color='grey', ls=':', lw=1)
         ax.set(xlabel='thousand pictures seen', xlim=(0, None))
         ax.legend(); ax.grid(alpha=.3)
-    if min(values['kid'].min(), values['frechet'].min()) > 0: axes[0].set_yscale('log')
+    if min(values['kid'].min(), values['frechet'].min()) > 0: _log_axis(axes[0])
     for ax in axes[1:]: ax.set_ylim(0, None)
     fig.suptitle(f"best KID {values['kid'][best]:.1f} after {x[best]:,.0f} thousand pictures", fontsize='medium')
     return fig
@@ -193,6 +203,14 @@ def curve_table(
     names = 'images', 'loss_g', 'loss_d', 'real_prob', 'fake_prob'
     none = np.full(len(history['step']), np.nan)
     return np.stack([*(history.get(c, none) for c in names), lead(history)], 1)[::len(none)//1500 + 1]
+
+# %% ../nbs/09_results.ipynb #b3c9304b
+def _legend_above(ax):
+    "A legend in the line of the title, where it hides no curve"
+    handles, labels = ax.get_legend_handles_labels()
+    if len(labels) < 2: return  # the title says what a single curve is
+    ax.legend(fontsize=7, frameon=False, loc='lower right', bbox_to_anchor=(1.02, 1), ncol=2,
+              borderaxespad=0, borderpad=0.2, handlelength=1.2)
 
 def curves_png(
     table:np.ndarray, # as `curve_table` gives it
@@ -210,12 +228,14 @@ def curves_png(
     if by_probability: right.set_ylim(0, 1)
     if kids:
         twin = right.twinx()
-        twin.plot([k[0]/1000 for k in kids], [k[1] for k in kids], 'k.-', lw=1, ms=4, label='KID x 1000')
-        twin.set_yscale('log'); twin.tick_params(labelsize=7); twin.legend(fontsize=7, loc='lower left', frameon=False)
+        twin.plot([k[0]/1000 for k in kids], [k[1] for k in kids], 'k.-', lw=1, ms=4)
+        _log_axis(twin)
+        twin.tick_params(labelsize=7)
+        twin.set_ylabel('KID x 1000', fontsize=7)
     for ax, title in (left, 'losses'), (right, 'probability of being real' if by_probability else "lead of D, in logits"):
         if marker is not None: ax.axvline(marker/1000, color='crimson', lw=1)
-        ax.set_title(title, fontsize=8); ax.set_xlabel('thousand pictures seen', fontsize=7)
-        ax.tick_params(labelsize=7); ax.legend(fontsize=7, frameon=False, loc='upper right')
+        ax.set_title(title, fontsize=8, loc='left'); ax.set_xlabel('thousand pictures seen', fontsize=7)
+        ax.tick_params(labelsize=7); _legend_above(ax)
     buffer = io.BytesIO()
     fig.savefig(buffer)
     return buffer.getvalue()
@@ -288,13 +308,14 @@ class _Uses:
     ):
         "The run that a folder holds, with both networks in evaluation mode; InputError where there is none that can be read"
         path = run_path(Path(path).expanduser() if isinstance(path, (str, Path)) else path)
-        G, D, found, history = load_generator(path, device), load_discriminator(path, device), load_checkpoint(path), read_history(path)
+        G, D = load_generator(path, device), load_discriminator(path, device)
+        found, history = load_checkpoint(path), read_history(path)
         if found is None: return cls(path, G, D, history, int(max(history['epoch'], default=0)), [])  # it has lost its checkpoints
         return cls(path, G, D, as_columns(history_rows(history, found['step'])), found['epoch'], [tuple(n) for n in found['notes']])
 
     @property
     def best(self):
-        "Path of the checkpoint with the lowest Fréchet distance, which `load_generator` takes; None where the run was not scored on the way"
+        "Path of the checkpoint with the lowest Fréchet distance, for `load_generator`; None where the run was not scored on the way"
         path = Path(self.path)/'checkpoints/best.pt'
         return path if path.is_file() else None
 
@@ -352,7 +373,7 @@ class Run(_Uses, _Plots):
     losses_g = property(lambda self: self.history['loss_g'], doc='Loss of the generator at each step')
     losses_d = property(lambda self: self.history['loss_d'], doc='Loss of the discriminator at each step')
     real_scores = property(lambda self: _article_scores(self.history, 'real'),
-                           doc='Mean probability of being real, of real pictures, at each step; mean logits where the game has no probabilities')
+                           doc='Mean probability of being real, of real pictures, at each step; mean logits where the game has none')
     fake_scores = property(lambda self: _article_scores(self.history, 'fake'), doc='The same of generated pictures')
 
     def __iter__(self):

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['columns', 'metric_columns', 'run_format', 'run_path', 'History', 'read_history', 'as_columns', 'history_rows',
            'migrate', 'read_about', 'write_about', 'recipe_of_run', 'loss_of', 'config_differences', 'open_run_folder',
-           'session_info', 'check_space', 'grid_path', 'save_samples', 'save_weights', 'pack_weights', 'snapshot_path',
-           'weights_digest', 'save_snapshot', 'sample_grids', 'checkpoints', 'save_checkpoint', 'load_verified',
+           'session_info', 'check_space', 'grid_path', 'save_samples', 'weights_digest', 'pack_weights', 'save_weights',
+           'snapshot_path', 'save_snapshot', 'sample_grids', 'checkpoints', 'save_checkpoint', 'load_verified',
            'load_checkpoint']
 
 # %% ../nbs/08_runs.ipynb #f9a6a85d
@@ -75,6 +75,7 @@ def fetch(self:History):
     self.rows += [(*w[:3], *n, w[4], *[math.nan]*len(metric_columns)) for w, n in zip(self.waiting, numbers)]
     self.waiting = []
 
+# %% ../nbs/08_runs.ipynb #9fb9d60b
 @patch
 def add_metrics(self:History,
     metrics:dict, # name, of `metric_columns`, to number
@@ -102,16 +103,18 @@ def save(self:History):
         self.saved = 0  # if this fails half-way, the next time writes it whole
         with told_where(self.path), open(self.path, 'a', encoding='utf-8') as f: f.write(''.join(lines))
     else:
-        with written_whole(self.path) as tmp: tmp.write_text(','.join((*columns, *metric_columns)) + '\n' + ''.join(lines), encoding='utf-8')
+        names = ','.join((*columns, *metric_columns)) + '\n'
+        with written_whole(self.path) as tmp: tmp.write_text(names + ''.join(lines), encoding='utf-8')
     self.saved = len(self.rows)
 
 # %% ../nbs/08_runs.ipynb #3d4a3173
 def read_history(
     run, # a run folder, or what `fit` returned
-)->dict: # column name to array [steps]: integers for step, epoch and images, otherwise floats, nan where there is no number
+)->dict: # column name to array [steps]: integers for step, epoch and images, else floats, nan where there is no number
     "The columns of a run's history.csv. Raises InputError where there is none, or where it is damaged"
     path = run_path(run)/'history.csv'
-    if not path.is_file(): raise InputError(f'{path.parent} has no history.csv yet: it is written when the run is saved for the first time')
+    if not path.is_file():
+        raise InputError(f'{path.parent} has no history.csv yet: it is written when the run is saved for the first time')
     whole, _, _ = path.read_text(encoding='utf-8').rpartition('\n')  # what follows the last newline is torn
     names, *rows = [line.split(',') for line in whole.splitlines()] or [[]]
     try: table = np.array([[cell or 'nan' for cell in row] for row in rows], np.float64).reshape(-1, len(names))
@@ -126,12 +129,14 @@ def _today(history, path):
     if loss_of(path) != 'logistic': old = [none, none]
     return {**dict.fromkeys(columns, none), **history, 'real_prob': old[0], 'fake_prob': old[1]}
 
+# %% ../nbs/08_runs.ipynb #0dc7fe1e
 def as_columns(
     rows:list, # of a `History`
 )->dict: # column name to array [rows], as `read_history` gives them
     "Rows in memory as columns"
     names = (*columns, *metric_columns)
-    return {c: np.array(v, np.int64 if i < 3 else np.float64) for i, (c, v) in enumerate(zip(names, zip(*rows) if rows else [()]*len(names)))}
+    values = zip(*rows) if rows else [()]*len(names)
+    return {c: np.array(v, np.int64 if i < 3 else np.float64) for i, (c, v) in enumerate(zip(names, values))}
 
 def history_rows(
     history:dict, # as `read_history` gives it
@@ -150,6 +155,7 @@ def migrate(
     "A configuration in today's words; a field that a version did not have means what was done then"
     return json.loads(json.dumps({**Recipe(), **dict(minutes=None, mirror=False, hold_out=0.), **migrate_words(config)}))
 
+# %% ../nbs/08_runs.ipynb #552cadec
 def read_about(
     run, # a run folder, or what `fit` returned
 )->dict: # format, config (in today's words), sessions
@@ -172,7 +178,8 @@ def write_about(
     about:dict, # as `read_about` gives it
 ):
     "Write config.json, with its checksum"
-    with written_whole(Path(path)/'config.json') as tmp: tmp.write_text(json.dumps({**about, 'checksum': json_digest(about)}, indent=2), encoding='utf-8')
+    text = json.dumps({**about, 'checksum': json_digest(about)}, indent=2)
+    with written_whole(Path(path)/'config.json') as tmp: tmp.write_text(text, encoding='utf-8')
 
 # %% ../nbs/08_runs.ipynb #2103927b
 def _quiet_config(path):
@@ -202,7 +209,8 @@ def config_differences(
     new:dict, # of a call
 )->list: # sentences
     "What two configurations disagree on"
-    def nameless(config): return {**config, 'data': {k: v for k, v in config.get('data', {}).items() if k != 'name'}}  # the same pictures may be in another folder
+    def nameless(config):  # the same pictures may be in another folder
+        return {**config, 'data': {k: v for k, v in config.get('data', {}).items() if k != 'name'}}
     old, new = nameless(migrate(old)), nameless(new)
     def grows(k): return k in ('epochs', 'minutes') and old.get(k) and new.get(k) and new[k] > old[k]
     return [_difference(k, old.get(k), new.get(k)) for k in sorted({*old, *new}) if old.get(k) != new.get(k) and not grows(k)]
@@ -210,8 +218,10 @@ def config_differences(
 def _difference(name, old, new):
     "One of them, in words"
     if name != 'data' or not (old and new): return f'{name}: {old!r} there, {new!r} now'
-    if old.get('pictures') == new.get('pictures'): return f'data: other pictures, though as many ({new.get("pictures")}; fingerprint {old.get("fingerprint")} there, {new.get("fingerprint")} now)'
-    return f'data: {old.get("pictures")} pictures there, {new.get("pictures")} now (fingerprint {old.get("fingerprint")} there, {new.get("fingerprint")} now)'
+    before, now = old.get('pictures'), new.get('pictures')
+    prints = f"fingerprint {old.get('fingerprint')} there, {new.get('fingerprint')} now"
+    if before == now: return f'data: other pictures, though as many ({now}; {prints})'
+    return f'data: {before} pictures there, {now} now ({prints})'
 
 # %% ../nbs/08_runs.ipynb #e6263299
 def open_run_folder(
@@ -228,11 +238,13 @@ def open_run_folder(
         return dict(format=run_format, config=config, sessions=[])
     about = read_about(path)
     if about['format'] > run_format:
-        raise InputError(f'{path} is a run of format {about["format"]}, and this artgan ({artgan.__version__}) knows formats up to {run_format}: a newer artgan made it. '
-                         'Update artgan to continue it.')
+        raise InputError(f'{path} is a run of format {about["format"]}, and this artgan ({artgan.__version__}) knows formats '
+                         f'up to {run_format}: a newer artgan made it. Update artgan to continue it.')
     differences = config_differences(about['config'], config)
-    if differences: raise InputError(f"{path} holds a run with another configuration ({'; '.join(differences)}). Call with the same values to continue it, "
-                                     'pass another `out`, or fresh=True to move it aside and start anew (on the command line --out, --fresh).')
+    if differences:
+        raise InputError(f"{path} holds a run with another configuration ({'; '.join(differences)}). "
+                         'Call with the same values to continue it, pass another `out`, '
+                         'or fresh=True to move it aside and start anew (on the command line --out, --fresh).')
     return {**about, 'format': run_format, 'config': config}
 
 # %% ../nbs/08_runs.ipynb #82fb3463
@@ -244,8 +256,9 @@ def session_info(
     "On what a run runs and where its pictures are, for config.json"
     source = {'data': str(Path(data).expanduser().resolve())} if isinstance(data, (str, os.PathLike)) else {}
     gpu = {'gpu': torch.cuda.get_device_name(device)} if device.type == 'cuda' else {}
-    return dict(started=time.strftime('%Y-%m-%d %H:%M:%S'), **source, device=str(device), **gpu, threads=torch.get_num_threads(), bfloat16=amp,
-                artgan=artgan.__version__, torch=torch.__version__, python=platform.python_version(), machine=platform.machine(), system=platform.system())
+    versions = dict(artgan=artgan.__version__, torch=torch.__version__, python=platform.python_version())
+    return dict(started=time.strftime('%Y-%m-%d %H:%M:%S'), **source, device=str(device), **gpu,
+                threads=torch.get_num_threads(), bfloat16=amp, **versions, machine=platform.machine(), system=platform.system())
 
 def check_space(
     state, # the run, as `artgan.train.Trainer`
@@ -257,8 +270,11 @@ def check_space(
     numbers = sum(p.numel() for p in (*state.G.parameters(), *state.D.parameters()))
     checkpoint = 4*(3*numbers + sum(p.numel() for p in state.sampler.parameters()))
     grids = (config['epochs'] or 100)*64*config['size']**2*config['channels']
-    need, free = 6*checkpoint + grids + 20*numbers, free_space(path)  # three checkpoints, the best, one being written, and the weights; ten snapshots
-    if need > free: raise InputError(f'{path} needs up to {need/1e6:,.0f} MB, and {free/1e6:,.0f} MB are free there; make room, or pass another `out` (on the command line --out)')
+    # three checkpoints, the best, one being written, and the weights; ten snapshots
+    need, free = 6*checkpoint + grids + 20*numbers, free_space(path)
+    if need > free:
+        raise InputError(f'{path} needs up to {need/1e6:,.0f} MB, and {free/1e6:,.0f} MB are free there; '
+                         'make room, or pass another `out` (on the command line --out)')
     if show: print(f'{path} will need up to {need/1e6:,.0f} MB; {free/1e6:,.0f} MB are free')
 
 # %% ../nbs/08_runs.ipynb #1519fc52
@@ -278,6 +294,25 @@ def save_samples(
     with written_whole(grid_path(path, number)) as tmp:
         save_image(denorm(sample(state.sampler, state.fixed)).clamp(0, 1), tmp, nrow=8)
 
+# %% ../nbs/08_runs.ipynb #b54be8c8
+def weights_digest(
+    weights:dict, # name to tensor on the CPU
+)->str: # 64 hexadecimal digits
+    "SHA-256 of names, shapes and numbers"
+    h = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        h.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}'.encode() + tensor.contiguous().numpy().tobytes())
+    return h.hexdigest()
+
+def pack_weights(
+    weights:dict, # name to tensor on the CPU
+    config:dict, # names the network and its arguments
+)->bytes: # of a safetensors file
+    "Weights with what it takes to build their network, and a checksum"
+    about = {k: config[k] for k in ('network', 'size', 'latent_size', 'channels', 'width')}
+    return save(weights, {'artgan': json.dumps({**about, 'sha256': weights_digest(weights)})})
+
+# %% ../nbs/08_runs.ipynb #be839388
 def save_weights(
     state, # a run
     path:Path, # its folder
@@ -291,14 +326,6 @@ def save_weights(
     weights = {k: v.cpu().contiguous() for k, v in state.sampler.state_dict().items()}
     with written_whole(path/'G.safetensors') as tmp: tmp.write_bytes(pack_weights(weights, config))
 
-def pack_weights(
-    weights:dict, # name to tensor on the CPU
-    config:dict, # names the network and its arguments
-)->bytes: # of a safetensors file
-    "Weights with what it takes to build their network, and a checksum"
-    about = {k: config[k] for k in ('network', 'size', 'latent_size', 'channels', 'width')}
-    return save(weights, {'artgan': json.dumps({**about, 'sha256': weights_digest(weights)})})
-
 # %% ../nbs/08_runs.ipynb #6617bc70
 def snapshot_path(
     path, # a run folder
@@ -307,15 +334,6 @@ def snapshot_path(
     "Where a snapshot of both networks is"
     return Path(path)/f'snapshots/epoch-{epoch:04d}.safetensors'
 
-def weights_digest(
-    weights:dict, # name to tensor on the CPU
-)->str: # 64 hexadecimal digits
-    "SHA-256 of names, shapes and numbers"
-    h = hashlib.sha256()
-    for name, tensor in sorted(weights.items()): h.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}'.encode() + tensor.contiguous().numpy().tobytes())
-    return h.hexdigest()
-
-# %% ../nbs/08_runs.ipynb #a797e26a
 def save_snapshot(
     state, # a run
     path:Path, # the file to write
@@ -357,6 +375,7 @@ def save_checkpoint(
         torch.save({'format': 1, **state.state_dict(), 'data': data}, tmp)
     for old in checkpoints(path)[:-keep]: old.unlink()
 
+# %% ../nbs/08_runs.ipynb #4594bf35
 def load_verified(
     file, # that `torch.save` wrote
 )->dict: # its content, on the CPU
@@ -376,7 +395,9 @@ def load_checkpoint(
     for file in reversed(found):
         try: return load_verified(file)
         except pickle.UnpicklingError:
-            warnings.warn(f'{file} holds something other than tensors and plain values, which could run code, and was not loaded; trying the one before it')
+            warnings.warn(f'{file} holds something other than tensors and plain values, which could run code, and was not loaded; '
+                          'trying the one before it')
         except Exception as e: warnings.warn(f'{file} is damaged ({type(e).__name__}: {e}); trying the one before it')
-    if found: raise InputError(f'none of the {len(found)} checkpoints in {path} can be read. Nothing was changed. `fit(..., fresh=True)` moves this folder aside and starts again.')
-    return None
+    if not found: return None
+    raise InputError(f'none of the {len(found)} checkpoints in {path} can be read. Nothing was changed. '
+                     '`fit(..., fresh=True)` moves this folder aside and starts again.')

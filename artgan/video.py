@@ -167,7 +167,8 @@ def show_video(
     if path.is_dir(): path = training_videos(path)[-1][1] if training_videos(path) else path/'training.webm'
     if not path.is_file(): raise InputError(f'{path} does not exist: make_video(run) writes it')
     kind = path.suffix.lower()
-    if kind not in ('.webm', '.mp4'): raise InputError(f'{path}: browsers do not play {kind}; make_video(run) writes a .webm, which they do')
+    if kind not in ('.webm', '.mp4'):
+        raise InputError(f'{path}: browsers do not play {kind}; make_video(run) writes a .webm, which they do')
     player = Player(path, int(width))
     if in_kernel(): player._ipython_display_()
     return player

@@ -153,7 +153,8 @@ def _check_seed(
 )->int:
     "A seed that `torch.Generator` takes, or an InputError"
     whole = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
-    if not whole or not -2**63 <= seed < 2**63: raise InputError(f'seed is {seed!r}; it must be a whole number of at most 63 bits, such as 0')
+    if not whole or not -2**63 <= seed < 2**63:
+        raise InputError(f'seed is {seed!r}; it must be a whole number of at most 63 bits, such as 0')
     return int(seed)
 
 def draw_latents(
