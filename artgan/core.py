@@ -4,20 +4,21 @@
 
 # %% auto #0
 __all__ = ['InputError', 'as_whole', 'check_whole', 'as_number', 'as_flag', 'as_choice', 'as_path', 'in_kernel', 'draws_bars',
-           'progress', 'closing_bars', 'free_space', 'told_where', 'written_whole', 'move_aside', 'free_name',
-           'json_digest', 'locked', 'remove_parts', 'get_default_device', 'check_device', 'has_bfloat16',
+           'say', 'progress', 'closing_bars', 'free_space', 'check_held', 'told_where', 'written_whole', 'move_aside',
+           'free_name', 'json_digest', 'locked', 'remove_parts', 'get_default_device', 'check_device', 'has_bfloat16',
            'stop_on_interrupt']
 
 # %% ../nbs/00_core.ipynb #92887657
-import hashlib, io, itertools, json, os, shutil, signal, socket, sys, threading, time
+import hashlib, io, itertools, json, os, shutil, signal, sys, threading, time
 from contextlib import contextmanager
 from glob import escape as glob_escape
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 import numpy as np
 import torch
 from tqdm import tqdm
+
+from .claims import Claim, give_back, in_words, lapses_after, system_lock, take
 
 # %% ../nbs/00_core.ipynb #1383e96b
 class InputError(ValueError):
@@ -49,13 +50,12 @@ def _within(value, least=None, most=None, above=None, below=None):
     inside = (least is None or value >= least) and (most is None or value <= most)
     return inside and (above is None or value > above) and (below is None or value < below)
 
-# %% ../nbs/00_core.ipynb #a141d1c2
 def check_whole(
     name:str, # of the argument, for the message
     value, # what the caller passed
     least:int, # the smallest that will do
 )->int:
-    "A whole number of at least `least`; raises `InputError` for anything else"
+    "The older name for the same, with the limit that all callers have"
     return as_whole(name, value, least)
 
 # %% ../nbs/00_core.ipynb #5cc33c74
@@ -129,9 +129,19 @@ class _Bar(tqdm):
     "A `tqdm` bar whose lines cannot end the work"
     @classmethod
     def write(cls, s, file=None, end='\n', nolock=False):
+        file = file or sys.stdout or _Nowhere()
         try: super().write(s, file, end, nolock)
-        except UnicodeEncodeError as e: super().write(s.encode(e.encoding, 'backslashreplace').decode(e.encoding), file, end, nolock)
+        except UnicodeEncodeError:
+            encoding = getattr(file, 'encoding', None) or 'ascii'
+            super().write(s.encode(encoding, 'backslashreplace').decode(encoding), file, end, nolock)
         except (OSError, ValueError): return  # the stream is closed, or its reader has gone
+
+def say(
+    *words, # as for `print`
+    file=None, # stream to write to; None: the ordinary output
+):
+    "Print a line above any bar; letters that the stream does not know are escaped, and a stream that is closed gets nothing"
+    _Bar.write(' '.join(map(str, words)), file)
 
 # %% ../nbs/00_core.ipynb #dc39c2e3
 def progress(
@@ -160,13 +170,24 @@ def free_space(
     path = Path(path).expanduser().absolute()
     return shutil.disk_usage(next(p for p in (path, *path.parents) if p.exists())).free
 
+_held = []  # the locks that this process holds, see below
+
+def check_held(
+    path, # a file that is to be written
+):
+    "Raise `InputError` if `path` is under a lock of this process that another one has taken over"
+    for lock in _held:
+        if lock.covers(path): lock.check()
+
 @contextmanager
 def told_where(
     path, # the file that is being written
 ):
     "Let an `OSError` of the block say which file could not be written, and how much room there is on its disk"
+    check_held(path)
     try: yield
     except OSError as e:
+        check_held(path)  # whoever took over has deleted the part
         room = f'there are {free_space(Path(path).parent)/1e6:,.0f} MB free'
         raise OSError(e.errno, f'{e.strerror or e}: could not write {path}, {room}; what was saved before is as it was') from e
 
@@ -183,6 +204,7 @@ def written_whole(
         with told_where(path):
             yield tmp
             with open(tmp, 'rb+') as f: os.fsync(f.fileno())
+            check_held(path)  # last of all, since a process can be stopped at any line
             os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)
 
@@ -213,7 +235,27 @@ def json_digest(
     "The SHA-256 of a description"
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
-# %% ../nbs/00_core.ipynb #b375dc62
+# %% ../nbs/00_core.ipynb #e6cdb559
+class _Lock(Claim):
+    "A claim that covers files"
+    def __init__(self, path, what):
+        super().__init__(path.with_suffix('.owner'))
+        self.what, self.name = what, path.stem.lstrip('.')
+
+    def covers(self, path):
+        "Whether a file is one of those that the lock is for"
+        try: first, *_ = Path(os.path.abspath(path)).relative_to(os.path.abspath(self.path.parent)).parts or ['']
+        except ValueError: return False
+        return first == self.name or first.startswith(f'{self.name}.')
+
+    def check(self):
+        "Raise `InputError` if another process has taken over"
+        if self.is_held(): return
+        raise InputError(f'{self.what} was taken over by another process while this one, {os.getpid()}, was not heard of '
+                         f'for {lapses_after} seconds (it was stopped, or its drive was out of reach). This one wrote nothing since. '
+                         'The same call goes on when the other has ended.')
+
+# %% ../nbs/00_core.ipynb #72e6cefb
 @contextmanager
 def locked(
     path, # the lock file; its folder is made if it is not there
@@ -221,22 +263,22 @@ def locked(
     wait:bool=False, # for the other process, instead of refusing
 ):
     "Let one process at a time into the block; raises `InputError` with the name of the one that is in it, unless `wait`"
-    path = Path(path)
+    path, told = Path(path), False
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock, owner = FileLock(path), path.with_suffix('.owner')
-    try: lock.acquire(timeout=0)
-    except Timeout:
-        try: first = owner.read_text(encoding='utf-8')
-        except OSError: first = 'another process'  # which has not come to writing its name yet, or is just leaving
-        if not wait: raise InputError(f'{what} is in use by {first}. Wait until it has ended, or stop it; nothing was changed.') from None
-        _Bar.write(f'{what} is in use by {first}; waiting for it')
-        lock.acquire()
-    try:
-        owner.write_text(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}", encoding='utf-8')
-        yield
-    finally:
-        owner.unlink(missing_ok=True)
-        lock.release()
+    lock = _Lock(path, what)
+    with open(path, 'a') as file:
+        while (found := take(lock, system_lock(file))) is not None:
+            first = in_words(lock.path, found)
+            if not wait: raise InputError(f'{what} is in use by {first}. Wait until it has ended, or stop it; nothing was changed.')
+            if not told: say(f'{what} is in use by {first}; waiting for it')
+            told = True
+            time.sleep(0.1)
+        if lock.robbed: say(f'{what} was in use by {lock.robbed}: taken over')
+        _held.append(lock)
+        try: yield lock.check
+        finally:
+            _held.remove(lock)
+            give_back(lock)
 
 # %% ../nbs/00_core.ipynb #e3988a14
 def remove_parts(

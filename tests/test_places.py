@@ -1,0 +1,129 @@
+"""Locks on drives of every kind.
+
+There is one machine and one file system here. Others are played: `fcntl.flock` is replaced by one that answers ENOLCK, EOPNOTSUPP or ENOSYS
+(a drive without locks) or yes to everybody (a drive that only pretends), and another machine is this one by another name. The two minutes are
+made two seconds where a test waits for them.
+"""
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from artgan import claims
+from artgan.core import InputError, locked, written_whole
+
+KINDS = ['real', 'agreeing', errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS]
+SETUP = '''
+import errno, fcntl, os, sys, time
+from artgan import claims
+kind, machine = sys.argv[1:3]
+def flock(file, flags):
+    if kind != 'agreeing': raise OSError(int(kind), os.strerror(int(kind)))
+if kind != 'real': fcntl.flock = flock
+if machine: claims._machine = lambda: machine
+claims.renew_every, claims.lapses_after = 0.3, 2
+'''
+HOLD = SETUP + '''
+from artgan.core import InputError, locked, written_whole
+from artgan.core import remove_parts
+with locked('.run.lock', 'the run'):
+    remove_parts('run')
+    print('held', flush=True)
+    try:
+        for i in range(10**9):
+            with written_whole('run/note') as part: part.write_text(f'{machine} {i}')
+    except InputError as e: print(e, flush=True)
+'''
+posix = pytest.mark.skipif(os.name == 'nt', reason='signals and flock are of POSIX')
+
+
+def start(code, *args): return subprocess.Popen([sys.executable, '-c', code, *map(str, args)], stdout=subprocess.PIPE, text=True)
+
+
+def play(monkeypatch, kind, machine=None):
+    "This process too sees such a drive, and has such a name"
+    def flock(file, flags):
+        if kind != 'agreeing': raise OSError(kind, os.strerror(kind))
+    if kind != 'real': monkeypatch.setattr(claims.fcntl, 'flock', flock)
+    if machine: monkeypatch.setattr(claims, '_machine', lambda: machine)
+    monkeypatch.setattr(claims, 'lapses_after', 2)
+
+
+@posix
+@pytest.mark.parametrize('kind', KINDS)
+def test_a_living_holder_on_this_machine_is_never_robbed_and_a_killed_one_is_no_hindrance(kind, monkeypatch):
+    play(monkeypatch, kind)
+    holder = start(HOLD, kind, '')
+    assert holder.stdout.readline() == 'held\n'
+    holder.send_signal(signal.SIGSTOP)
+    time.sleep(2.5)  # longer than a lock is good for
+    with pytest.raises(InputError, match=f'the run is in use by process {holder.pid} on .* since'):
+        with locked('.run.lock', 'the run'): raise AssertionError('robbed')
+    holder.kill()
+    holder.communicate()
+    with locked('.run.lock', 'the run'): assert claims._read(Path('.run.owner'))['process'] == os.getpid()
+    assert not Path('.run.owner').exists() and len([*Path().glob('.run*')]) == 1
+
+
+@posix
+@pytest.mark.parametrize('kind', ['agreeing', errno.ENOLCK])
+def test_of_two_machines_one_stopped_for_a_while_only_one_writes(kind, monkeypatch, capsys):
+    "The first is stopped wherever it happens to be in writing, five times"
+    play(monkeypatch, kind, 'here')
+    for pause in (0, .011, .023, .037, .051):
+        holder = start(HOLD, kind, 'there')
+        assert holder.stdout.readline() == 'held\n'
+        time.sleep(.3 + pause)
+        with pytest.raises(InputError, match='last heard of 0 seconds ago .* free in 2 seconds'):
+            with locked('.run.lock', 'the run'): raise AssertionError('robbed')
+        holder.send_signal(signal.SIGSTOP)
+        with locked('.run.lock', 'the run', wait=True):
+            for part in Path('run').glob('.*.part'): part.unlink()  # as `remove_parts` does, for all that a run writes
+            with written_whole('run/note') as part: part.write_text('mine')
+            holder.send_signal(signal.SIGCONT)
+            said, _ = holder.communicate(timeout=30)
+            assert 'was taken over by another process' in said and Path('run/note').read_text() == 'mine'
+            assert claims._read(Path('.run.owner'))['process'] == os.getpid() and os.listdir('run') == ['note']
+    out = capsys.readouterr().out
+    assert out.count('which was not heard of for') == 5 and out.count(': taken over') == 5
+
+
+@posix
+def test_a_lock_of_a_machine_that_died_is_free_after_two_minutes_although_the_server_still_holds_it(monkeypatch, capsys):
+    "An NFS server may hold the lock of a client that is gone"
+    holder = start(HOLD, 'real', 'there')
+    assert holder.stdout.readline() == 'held\n'
+    holder.send_signal(signal.SIGSTOP)
+    play(monkeypatch, 'real', 'here')
+    try:
+        with locked('.run.lock', 'the run', wait=True): assert 'waiting for it' in capsys.readouterr().out
+    finally: holder.kill(); holder.communicate()
+
+
+def test_a_lock_is_renewed_while_it_is_held(monkeypatch):
+    monkeypatch.setattr(claims, 'renew_every', .05)
+    with locked('.run.lock', 'the run') as still_held:
+        os.utime('.run.owner', (0, 0))
+        time.sleep(.5)
+        assert time.time() - os.stat('.run.owner').st_mtime < 5
+        os.remove('.run.owner')
+        with pytest.raises(InputError, match='taken over'): still_held()
+    with locked('.run.lock', 'the run') as still_held: assert still_held() is None
+
+
+def test_a_claim_of_an_earlier_version_or_a_torn_one(monkeypatch):
+    "With the system's lock it is known to be free; without, two minutes tell"
+    Path('.run.owner').write_text('process 7 on hal since 2026-01-01 00:00:00')
+    with locked('.run.lock', 'the run'): assert claims._read(Path('.run.owner'))['process'] == os.getpid()
+    play(monkeypatch, errno.ENOLCK)
+    for text in 'process 7 on hal since 2026-01-01 00:00:00', '', '{"words": "pro':
+        Path('.run.owner').write_text(text)
+        with pytest.raises(InputError, match='in use by'):
+            with locked('.run.lock', 'the run'): raise AssertionError('robbed')
+        os.utime('.run.owner', (0, time.time() - 5))
+        with locked('.run.lock', 'the run'): assert claims._read(Path('.run.owner'))['process'] == os.getpid()
