@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from .core import InputError, as_number, as_path, free_space, json_digest, locked, progress, remove_parts, written_whole
+from .core import InputError, as_number, as_path, free_space, json_digest, locked, progress, remove_parts, say, written_whole
 from .files import decode_all, heic_reason, open_archive, reads_heic
 
 # %% ../nbs/00b_cache.ipynb #538f00d7
@@ -137,7 +137,7 @@ def decoded(
     if cache is None: return make(None)
     path, before = (_cache_path(files, name, size, crop, cache, version) for version in (decoder, 2))
     if show and before.exists() and not path.exists():
-        print('The pictures are decoded anew, once: colour profiles are now applied, and large JPEGs read in a faster way.')
+        say('The pictures are decoded anew, once: colour profiles are now applied, and large JPEGs read in a faster way.')
     return _cached(files, path, size, verify, make)
 
 # %% ../nbs/00b_cache.ipynb #5af0a751

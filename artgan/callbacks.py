@@ -13,8 +13,8 @@ from fastcore.basics import patch
 
 from torch import nn
 
-from .core import InputError, progress
-from .data import Batches, to_bytes
+from .core import InputError, progress, say
+from .data import Batches, repeats, to_bytes
 from .features import MISSING, extract_features, metrics_available
 from .metrics import quick_score
 from .step import sample
@@ -174,7 +174,7 @@ class Scorer:
     ):
         "Raises InputError where scores are asked for and the extra is not installed"
         if every and not metrics_available(): raise InputError(MISSING)
-        if every is None and show and not metrics_available(): print(MISSING)
+        if every is None and show and not metrics_available(): say(MISSING)
         self.every = 1000*(every if every is not None else 50*metrics_available()) if isinstance(batches, Batches) else 0
         self.batches, self.seed, self.real, self.features = batches, seed, None, None
 
@@ -240,14 +240,25 @@ def _getting_worse(run):
             'in a new run a lower lr, augmentation or more pictures may.')
 
 # %% ../nbs/10_callbacks.ipynb #84e920c3
+def _repeated(images): # of `Batches`
+    "A note where some of the pictures are there more than once, in every pixel"
+    parts = (images[at.to(images.device)].numpy(force=True) for at in torch.arange(len(images)).split(1024))
+    n = len(repeats(image for part in parts for image in part))
+    if n: yield 'repeats', (f'{n} of the {len(images)} training pictures are copies of another one among them: '
+                            'the run sees those more often than the rest. If that is not meant, check_images names the files; take the copies out and start a new run.')
+
 class Signs(Callback):
-    "Looks for signs of trouble after each epoch, and says each once"
+    "Looks for pictures that are there twice before the first step, and for signs of trouble after each epoch; says each once"
     def __init__(self,
         batches, # of the run
         least:int=200, # steps before it begins to look, and over which it averages
     ):
         "Nothing is looked at yet"
         self.batches, self.least = batches, least
+
+    def before_run(self, run):
+        if run.step or not isinstance(self.batches, Batches): return
+        for kind, text in _repeated(self.batches.images): run.note(kind, text)
 
     def after_epoch(self, run):
         for kind, text in self.found(run): run.note(kind, text)

@@ -14,7 +14,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 import artgan
-from .core import InputError, check_device, written_whole
+from .core import InputError, check_device, written_whole, say
 from .files import crops
 from .data import clear_cache, list_cache
 from .demo import demo_art
@@ -78,7 +78,7 @@ def _recipe_options():
 
 
 # %% ../nbs/13_cli.ipynb #7956fe0d
-def _train(args): print(fit(args.path, **_given(args, 'path'), show='text'))
+def _train(args): say(fit(args.path, **_given(args, 'path'), show='text'))
 
 def _given(args, *but):
     "The arguments as keywords, without what the program itself needs"
@@ -91,10 +91,10 @@ def _generate(args):
     else: folder = Path(run).with_suffix('')/'pictures' if Path(run).is_file() else run_path(run)/'pictures'
     pictures = generate(run, **_given(args, 'run', 'out'))
     save_pictures(pictures, folder, run, seed)  # each with its latent inside; nothing there is overwritten
-    print(f'{len(pictures)} pictures in {folder}')
+    say(f'{len(pictures)} pictures in {folder}')
 
 # %% ../nbs/13_cli.ipynb #2243ce49
-def _video(args): print(make_video(args.run, args.out, **_given(args, 'run', 'out')))
+def _video(args): say(make_video(args.run, args.out, **_given(args, 'run', 'out')))
 
 def _plot(args):
     folder = Path(args.out or run_path(args.run))
@@ -104,24 +104,24 @@ def _plot(args):
         figure = plot(args.run)
         with written_whole(folder/name) as tmp: figure.savefig(tmp, dpi=120)
         plt.close(figure)
-        print(folder/name)
+        say(folder/name)
 
 # %% ../nbs/13_cli.ipynb #f57d4704
-def _score(args): print(score_run(args.run, **_given(args, 'run')))
+def _score(args): say(score_run(args.run, **_given(args, 'run')))
 
 # %% ../nbs/13_cli.ipynb #387ce688
-def _bench(args): print(bench(**_given(args)))
+def _bench(args): say(bench(**_given(args)))
 
 # %% ../nbs/13_cli.ipynb #791b8a6b
-def _check(args): print(check_images(args.path, **_given(args, 'path')))
+def _check(args): say(check_images(args.path, **_given(args, 'path')))
 
 def _cache(args):
     found = clear_cache(args.older_than) if args.clear else list_cache()
-    for c in found: print(f"{'deleted  ' if args.clear else ''}{c.name:32}{c.pictures or 0:>9,} pictures{c.nbytes/1e6:>10,.1f} MB  {c.path}")
-    print(f"{len(found)} caches of decoded pictures, {sum(c.nbytes for c in found)/1e6:,.1f} MB")
+    for c in found: say(f"{'deleted  ' if args.clear else ''}{c.name:32}{c.pictures or 0:>9,} pictures{c.nbytes/1e6:>10,.1f} MB  {c.path}")
+    say(f"{len(found)} caches of decoded pictures, {sum(c.nbytes for c in found)/1e6:,.1f} MB")
 
 # %% ../nbs/13_cli.ipynb #63bde610
-def _download(args): print(download(**_given(args)))
+def _download(args): say(download(**_given(args)))
 
 # %% ../nbs/13_cli.ipynb #e02213fa
 def _demo(args):
@@ -129,9 +129,9 @@ def _demo(args):
     given = {'out': 'runs/demo', 'epochs': 25, **_given(args)}
     run = fit(images, recipe='cpu', latent_size=32, width=32, score_every=0, **given, show='text')
     grids = sample_grids(run)
-    print('\nWhat it learned, and how:')
+    say('\nWhat it learned, and how:')
     made = {'before training': grids[0][1], 'after training': grids[-1][1], 'video': make_video(run)}
-    for name, what in made.items(): print(f'  {name:16} {what}')
+    for name, what in made.items(): say(f'  {name:16} {what}')
     _plot(argparse.Namespace(run=run.path, out=None))
 
 # %% ../nbs/13_cli.ipynb #2fbbf3af
@@ -234,7 +234,7 @@ def main(
             _check_args(args)
             args.function(args)
         except (InputError, OSError) as e:
-            print(f'artgan: {e}', file=sys.stderr)
+            say(f'artgan: {e}', file=sys.stderr)
             return 2 if isinstance(e, InputError) else 1
         except KeyboardInterrupt: return 128 + (noted() or [signal.SIGINT])[0]
         return 128 + noted()[0] if noted() else 0

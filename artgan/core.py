@@ -71,6 +71,7 @@ def as_number(
     "A finite number; raises `InputError` for anything else"
     if value is None and optional: return None
     is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if is_number and isinstance(value, np.floating): value = float(value)  # half precision overflows in comparisons
     if not is_number or not abs(value) <= sys.float_info.max or not _within(value, least, most, above, below):
         raise InputError(f'{name} is {value!r}; it must be a number{_range_of(least, most, above, below)}')
     return float(value)

@@ -18,7 +18,7 @@ import torch
 from torchvision.utils import make_grid
 
 from .cache import cache_folder, clear_cache, decoded, decoder_version, fetched, fingerprint, list_cache, source_name
-from .core import InputError, as_flag, as_number, as_path, as_whole
+from .core import InputError, as_flag, as_number, as_path, as_whole, say
 from .files import check_square, folder_of, kinds_of, scan_images, shown_name
 from .given import from_array, from_items, images_of, is_items, picture_keys
 
@@ -98,7 +98,7 @@ def load_images(
     files, others, passed = scan_images(src, decoder)
     kinds = kinds_of(others)
     are = 'file that is no picture' if len(others) == 1 else 'files that are no pictures'
-    if show and kinds: print(f'passed over {len(others)} {are}: {kinds}')
+    if show and kinds: say(f'passed over {len(others)} {are}: {kinds}')
     images, about = decoded(files, name, size, crop, folder, workers, show, verify, decoder)
     skipped = [*(p for p in passed if p[1].startswith('folder that cannot')), *(tuple(s) for s in about['skipped'])]
     if skipped: warnings.warn(_skipped_message(skipped, len(files)), stacklevel=2)

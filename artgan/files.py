@@ -9,7 +9,7 @@ __all__ = ['no_pictures', 'heic_suffixes', 'heic_reason', 'crops', 'largest_file
            'colour_profile', 'to_rgb', 'check_square', 'to_square', 'decode', 'decode_file', 'decode_all']
 
 # %% ../nbs/00a_files.ipynb #9dca7962
-import importlib.util, io, lzma, mimetypes, os, shutil, tarfile, tempfile, threading, zipfile, zlib
+import importlib.util, io, lzma, mimetypes, os, tarfile, tempfile, threading, zipfile, zlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext

@@ -10,7 +10,7 @@ import json, os, re, shutil, sys
 from contextlib import contextmanager
 from pathlib import Path
 
-from .core import InputError, as_flag, as_path, move_aside
+from .core import InputError, as_flag, as_path, move_aside, say
 
 # %% ../nbs/01b_kaggle.ipynb #b26f5d6d
 KAGGLE_URL = 'https://www.kaggle.com/datasets/ikarus777/best-artworks-of-all-time'
@@ -133,7 +133,7 @@ def download(
     if part.exists(): shutil.rmtree(part) # our own, from an interrupted call
     part.mkdir(parents=True)
     _fetch(name, part, creds, where or 'the prompt')
-    if os.path.lexists(target): print(f'{target} was there before: moved to {move_aside(target)}')
+    if os.path.lexists(target): say(f'{target} was there before: moved to {move_aside(target)}')
     os.replace(part/target.name, target)
     part.rmdir()
     return target

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['columns', 'metric_columns', 'run_format', 'run_path', 'History', 'read_history', 'as_columns', 'history_rows',
-           'migrate', 'read_about', 'write_about', 'recipe_of_run', 'loss_of', 'config_differences', 'open_run_folder',
-           'session_info', 'check_space', 'grid_path', 'save_samples', 'weights_digest', 'pack_weights', 'save_weights',
-           'snapshot_path', 'save_snapshot', 'sample_grids', 'checkpoints', 'save_checkpoint', 'load_verified',
-           'load_checkpoint']
+           'migrate', 'read_about', 'write_about', 'recipe_of_run', 'data_of_run', 'loss_of', 'config_differences',
+           'open_run_folder', 'session_info', 'check_space', 'grid_path', 'save_samples', 'weights_digest',
+           'pack_weights', 'save_weights', 'snapshot_path', 'save_snapshot', 'sample_grids', 'checkpoints',
+           'save_checkpoint', 'load_verified', 'load_checkpoint']
 
 # %% ../nbs/08_runs.ipynb #f9a6a85d
 import hashlib, json, math, os, pickle, platform, re, time, warnings, zipfile
@@ -20,7 +20,7 @@ from safetensors.torch import save
 from torchvision.utils import save_image
 
 import artgan
-from .core import InputError, free_space, json_digest, move_aside, told_where, written_whole
+from .core import InputError, free_space, json_digest, move_aside, told_where, written_whole, say
 from .data import denorm
 from .recipes import Recipe, migrate_words
 from .step import sample
@@ -197,6 +197,12 @@ def recipe_of_run(
     config = _quiet_config(path)
     return config and {k: config[k] for k in Recipe().keys()}
 
+def data_of_run(
+    path, # a folder
+)->str: # as `artgan.cache.fingerprint` has it; None where there is no run, or its batches came ready made
+    "The fingerprint of the pictures that the run at `path` was trained on"
+    return ((_quiet_config(path) or {}).get('data') or {}).get('fingerprint')
+
 def loss_of(
     path, # a folder
 )->str: # a key of `artgan.losses.LOSSES`; 'logistic' where nothing is known
@@ -231,7 +237,7 @@ def open_run_folder(
 )->dict: # as `read_about` gives it, with the configuration of the call
     "The run at `path`, new or checked against the call. Raises InputError where it is another one, or no run"
     file = path/'config.json'
-    if fresh and file.exists(): print(f'moved the old run to {move_aside(path)}')
+    if fresh and file.exists(): say(f'moved the old run to {move_aside(path)}')
     if not file.exists():
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise InputError(f'{path} exists and is not a run folder; pass another `out` (on the command line --out)')
@@ -275,7 +281,7 @@ def check_space(
     if need > free:
         raise InputError(f'{path} needs up to {need/1e6:,.0f} MB, and {free/1e6:,.0f} MB are free there; '
                          'make room, or pass another `out` (on the command line --out)')
-    if show: print(f'{path} will need up to {need/1e6:,.0f} MB; {free/1e6:,.0f} MB are free')
+    if show: say(f'{path} will need up to {need/1e6:,.0f} MB; {free/1e6:,.0f} MB are free')
 
 # %% ../nbs/08_runs.ipynb #1519fc52
 def grid_path(

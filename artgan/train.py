@@ -13,15 +13,15 @@ import torch
 from fastcore.basics import patch
 
 from .core import (InputError, as_choice, as_flag, as_number, as_path, as_whole, check_device, closing_bars, has_bfloat16,
-    in_kernel, locked, move_aside, remove_parts, stop_on_interrupt, written_whole)
+    in_kernel, locked, move_aside, remove_parts, say, stop_on_interrupt, written_whole)
 from .files import crops
 from .data import Replayed, data_name, denorm, images_of, open_data
 from .models import build_pair, discriminator, generator
 from .augment import augment, random_flip
 from .recipes import Recipe, choose_recipe, default_recipe, make_recipe
 from .step import adam, sample, torch_settings, train_step, update_ema
-from .runs import (History, as_columns, check_space, checkpoints, columns, grid_path, history_rows, load_checkpoint, open_run_folder,
-    read_history, recipe_of_run, save_checkpoint, save_weights, session_info, write_about)
+from .runs import (History, as_columns, check_space, checkpoints, columns, data_of_run, grid_path, history_rows, load_checkpoint,
+    open_run_folder, read_history, recipe_of_run, save_checkpoint, save_weights, session_info, write_about)
 from .results import Run
 from .callbacks import Bar, Callback, Grids, Scorer, Signs, callback_states, load_callback_states, tell
 
@@ -339,7 +339,7 @@ def _watchers(show, batches, callbacks):
     if show is True and in_kernel():
         from artgan.live import widgets_available
         if widgets_available(): view = [Watch()]
-        else: print('ipywidgets cannot be used here: text in place of the live view')
+        else: say('ipywidgets cannot be used here: text in place of the live view')
     return [Grids(), Bar(bool(show and not view)), Signs(batches), *view, *callbacks]  # the view says what the bar would
 
 # %% ../nbs/11_train.ipynb #ad51e941
@@ -357,7 +357,7 @@ def _plain_show(show):
 
 # %% ../nbs/11_train.ipynb #4aa34d73
 def fit(
-    data, # a folder, a zip file, a list of files, a uint8 array [N, size, size, 3], or batches such as a `DataLoader`
+    data, # a folder, zip, tar or list of files; pictures in memory (see `artgan.given`); or batches such as a `DataLoader`
     epochs:int=None, # passes over the data; None: 300, unless there are `minutes`
     lr:float=None, # learning rate of both players; None: the recipe's
     start_idx:int=1, # number of the first epoch's sample grid, as in the article
@@ -391,13 +391,14 @@ def fit(
     recipe = choose_recipe(recipe, device, minutes, lr=lr, **changes)
     recipe.validate(size or 64)
     with torch_settings(device, tf32), closing_bars():
-        batches, about = open_data(data, size, recipe.batch_size, crop, hold_out, seed, device)
+        wanted = None if fresh else data_of_run(path)
+        batches, about = open_data(data, size, recipe.batch_size, crop, hold_out, seed, device, wanted)
         recipe = make_recipe(recipe, batch_size=about.pop('batch_size'))  # batches ready made have their own
         recipe.validate(about['size'], about['channels'])
         config = dict(**recipe, **about, epochs=epochs, minutes=minutes, crop=crop, mirror=mirror, hold_out=hold_out,
                       seed=seed, start_idx=start_idx, tf32=tf32, compile=compile)
         scorer, watchers = Scorer(score_every, batches, seed, show), _watchers(show, batches, callbacks)
-        if why and show: print(f'recipe {why[0]!r}, {why[1]}')
+        if why and show: say(f'recipe {why[0]!r}, {why[1]}')
         with locked(path.parent/f'.{path.name}.lock', f'the run folder {path}'):
             run = Trainer(json.loads(json.dumps(config)), device, batches, path, watchers, scorer)  # as it is read back
             return _run(run, data, fresh, show)
@@ -413,7 +414,7 @@ def _run(run, data, fresh, show):
     if run.is_over():
         write_about(path, folder)
         done = f"{config['minutes']:g} minutes" if config['minutes'] else f"{config['epochs']} epochs"
-        if show: print(f'{path} has its {done} already; pass more to go on')
+        if show: say(f'{path} has its {done} already; pass more to go on')
         Grids().before_run(run)
     else:
         check_space(run, path, config, show)
@@ -434,12 +435,12 @@ def _train(run, show):
                 torch.set_rng_state(loader_state(run.config))
                 run.run()
         else: run.run()
-    if run.stop.is_set() and show: print(f'stopped in epoch {run.epoch + 1}, after step {run.step}; the same call goes on from here')
+    if run.stop.is_set() and show: say(f'stopped in epoch {run.epoch + 1}, after step {run.step}; the same call goes on from here')
 
 def _say_best(run, much=1.25):
     "Say when the last state is much worse than the best one"
     found = run.history.column('frechet')
     at = found == found
     if at.any() and found[at][-1] > much*found[at].min():
-        print(f'the last Fréchet distance is {found[at][-1]:.0f}, the best was {found[at].min():.0f}: '
+        say(f'the last Fréchet distance is {found[at][-1]:.0f}, the best was {found[at].min():.0f}: '
               f"load_generator('{run.path}/checkpoints/best.pt') gives that state")

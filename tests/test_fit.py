@@ -15,8 +15,10 @@ from PIL import Image
 import artgan.models
 from artgan.core import InputError
 from artgan.data import Batches, load_images
+from artgan.demo import demo_art
 from artgan.weights import generate
 from artgan.runs import write_about, checkpoints, run_format
+from artgan.runs import read_about
 from artgan.train import fit
 from conftest import left_by, equal
 
@@ -172,3 +174,24 @@ def test_the_readme_s_ten_lines(art, monkeypatch, tiny):
     monkeypatch.setattr(artgan, 'fit', lambda data, epochs: real(data, 1, size=32, **tiny), raising=False)
     exec(compile(code, 'README.md', 'exec'), {})
     assert {'training.webm', 'G.safetensors', 'G.pth', 'D.pth', 'history.csv', 'config.json', 'generated', 'checkpoints'} <= set(os.listdir('runs/my-pictures'))
+
+
+def test_a_run_that_began_before_pictures_were_decoded_as_today_goes_on(tmp_path, tiny):
+    "Large JPEGs, for one, give other bytes now; a run keeps those that it began with"
+    from PIL import Image
+    from artgan.data import load_images
+    (tmp_path/'large').mkdir()
+    for i, picture in enumerate(demo_art(8, size=64)[0]): Image.fromarray(picture).resize((700, 700)).save(tmp_path/'large'/f'{i}.jpg')
+    then, now = load_images(tmp_path/'large', 32, decoder=2, show=False), load_images(tmp_path/'large', 32, show=False)
+    assert then.fingerprint != now.fingerprint
+    fit(then, 1, out='run', **tiny)
+    again = fit(tmp_path/'large', 2, size=32, out='run', **tiny)
+    assert again.epochs == 2 and read_about(again.path)['config']['data']['fingerprint'] == then.fingerprint
+    assert read_about(fit(tmp_path/'large', 1, size=32, out='new', **tiny).path)['config']['data']['fingerprint'] == now.fingerprint
+
+
+def test_pictures_that_are_there_twice_are_said_once(art, tiny, capsys):
+    run = fit(np.concatenate([art, art[:3]]), 1, out='run', **{**tiny, 'show': 'text'})
+    assert [kind for _, kind, _ in run.notes] == ['repeats'] and '3 of the 23' in capsys.readouterr().out
+    assert [kind for _, kind, _ in fit(np.concatenate([art, art[:3]]), 2, out='run', **tiny).notes] == ['repeats']
+    assert fit(art, 1, out='clean', **tiny).notes == []
