@@ -161,7 +161,8 @@ def _add_training(command):
     few['--out']['help'], few['--epochs']['help'] = 'run folder (default: runs/demo)', 'passes over the 2,000 pictures (default: 25)'
     command('demo', _demo, 'train on built-in pictures, about two minutes on a CPU', few)
 
-    add = command('train', _train, 'train on your pictures, or continue', {**_options(fit, 'data', 'show', 'callbacks', 'changes'), **_recipe_options()})
+    options = {**_options(fit, 'data', 'show', 'callbacks', 'changes'), **_recipe_options()}
+    add = command('train', _train, 'train on your pictures, or continue', options)
     add('path', help='folder or zip file with pictures')
 
     options = _options(check_images, 'src', 'show')

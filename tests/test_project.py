@@ -113,8 +113,6 @@ def test_a_notebook_has_the_name_of_its_module(path):
 # What is larger than the house allows, to be emptied
 MOST_CELLS, MOST_BYTES, MOST_LINES, MOST_WIDE = 65, 1_000_000, 450, 140
 LARGE_NOTEBOOKS = {'best_artworks': 1_450_000, 'explore': 1_400_000}  # bytes: outputs on real paintings, which cannot be made again here
-LONG_LINES = dict(  # module: lines wider than MOST_WIDE, to be emptied
-    cli=2, data=1, step=1)
 
 
 @pytest.mark.parametrize('path', notebooks, ids=ids)
@@ -127,7 +125,7 @@ def test_modules_are_short_and_narrow(path):
     lines = path.read_text().splitlines()
     listed = {n for node in ast.parse(path.read_text()).body if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == '__all__' for n in range(node.lineno, node.end_lineno + 1)}
     wide = [n for n, line in enumerate(lines, 1) if len(line) > MOST_WIDE and n not in listed]
-    assert len(lines) <= MOST_LINES and len(wide) <= LONG_LINES.get(path.stem, 0), f'lines {wide} are wider than {MOST_WIDE}'
+    assert len(lines) <= MOST_LINES and not wide, f'lines {wide} are wider than {MOST_WIDE}'
 
 
 @pytest.mark.parametrize('path', sorted((root/'artgan').glob('*.py')), ids=lambda p: p.name)
