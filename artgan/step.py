@@ -84,7 +84,7 @@ def train_step(
     loss:str='logistic', # a key of `LOSSES`
     see=lambda pictures: pictures, # augmentation: what D sees of pictures
     r1_gamma:float=0., # weight of R1 and R2
-)->torch.Tensor: # [6] on the device: losses of G and D; probabilities of being real, of real and fakes (nan where there are none); mean logits
+)->torch.Tensor: # [6] on the device: losses of G and D; probabilities of being real, of real and fakes (or nan); mean logits
     "One turn of each player (Goodfellow et al. 2014; DCGAN, Radford et al. 2015; R1 and R2, Mescheder et al. 2018)"
     d_loss, g_loss = LOSSES[loss]
     autocast = torch.autocast(real.device.type, torch.bfloat16) if amp else nullcontext()
