@@ -245,7 +245,8 @@ def _repeated(images): # of `Batches`
     parts = (images[at.to(images.device)].numpy(force=True) for at in torch.arange(len(images)).split(1024))
     n = len(repeats(image for part in parts for image in part))
     if n: yield 'repeats', (f'{n} of the {len(images)} training pictures are copies of another one among them: '
-                            'the run sees those more often than the rest. If that is not meant, check_images names the files; take the copies out and start a new run.')
+                            'the run sees those more often than the rest. If that is not meant, check_images names the files; '
+                            'take the copies out and start a new run.')
 
 class Signs(Callback):
     "Looks for pictures that are there twice before the first step, and for signs of trouble after each epoch; says each once"
