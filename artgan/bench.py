@@ -44,7 +44,7 @@ def machine_line(
     device, # where training runs
 )->str: # one line
     "Processor, threads, device and versions"
-    device = torch.device(device)
+    device = check_device(device)
     name = f' ({torch.cuda.get_device_name(device)})' if device.type == 'cuda' else ''
     threads = torch.get_num_threads()
     return (f'{_processor()}, {threads} thread{"s"*(threads > 1)}, {torch.backends.cpu.get_cpu_capability()}; device {device}{name}; '

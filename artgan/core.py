@@ -300,8 +300,8 @@ def check_device(
     device, # 'cpu', 'cuda', 'cuda:1', 'mps' or a `torch.device`; None: `get_default_device()`
 )->torch.device:
     "The device to train on; raises `InputError` where this machine has no such device"
-    try: device = torch.device(device or get_default_device())
-    except RuntimeError as e: raise InputError(f"device is {device!r}; it can be 'cpu', 'cuda', 'cuda:1' or 'mps'") from e
+    try: device = get_default_device() if device is None else torch.device(device)
+    except (RuntimeError, TypeError) as e: raise InputError(f"device is {device!r}; it can be 'cpu', 'cuda', 'cuda:1' or 'mps'") from e
     if device.type not in ('cpu', 'cuda', 'mps'): raise InputError(f"device is '{device}'; it can be 'cpu', 'cuda', 'cuda:1' or 'mps'")
     if device.type == 'cuda' and not torch.cuda.is_available():
         raise InputError(f"device is '{device}', but torch finds no CUDA GPU here; leave device out, or pass 'cpu'")

@@ -20,7 +20,7 @@ from torch import nn
 import torch.nn.functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .core import InputError, get_default_device, progress, written_whole
+from .core import check_device, InputError, progress, written_whole
 from .data import Pictures, cache_folder, fingerprint, to_bytes
 
 # %% ../nbs/05_features.ipynb #06a0a8ea
@@ -188,7 +188,7 @@ def extract_features(
         name = images.fingerprint if isinstance(images, Pictures) else fingerprint(pixels)
         path = (cache_folder() if cache is True else Path(cache))/f'{name}-{features}-{_version}.safetensors'
         if (found := _stored(path, len(pixels))) is not None: return found
-    device = torch.device(device or get_default_device())
+    device = check_device(device)
     found = _extract(pixels, features, device, batch_size or (16 if device.type == 'cpu' else 128), show)
     if path:
         try:

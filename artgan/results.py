@@ -277,6 +277,9 @@ def run_pictures(
     if data is None: raise InputError(f'{path} does not say where its pictures are: pass them as data (on the command line --data)')
     pictures = load_wanted(data, config['size'], config['crop'], config['data'].get('fingerprint')) if is_files(data) else data
     images = getattr(pictures, 'images', pictures)
+    if not isinstance(images, np.ndarray) or images.ndim != 4:
+        raise InputError(f'data is a {type(data).__name__}; pass the pictures of the run: '
+                         'a folder, a zip, a list of files, or uint8 [N, size, size, 3]')
     wanted, mark = config['data'].get('fingerprint'), getattr(pictures, 'fingerprint', None) or fingerprint(images)
     if wanted and mark != wanted:
         raise InputError(f"these are {len(images):,} pictures with fingerprint {mark}, the run "

@@ -332,6 +332,8 @@ class Watch(Callback):
 
 def _watchers(show, batches, callbacks):
     "Who watches a run"
+    if isinstance(callbacks, Callback) or not isinstance(callbacks, (list, tuple)):
+        raise InputError(f'callbacks is {callbacks!r}; it must be a list of objects of classes that derive from artgan.callbacks.Callback')
     for c in callbacks:
         if not isinstance(c, Callback):
             raise InputError(f'{c!r} is not a callback: pass objects of classes that derive from artgan.callbacks.Callback')

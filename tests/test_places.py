@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from artgan import claims
 from artgan.core import InputError, locked, written_whole
@@ -127,3 +128,29 @@ def test_a_claim_of_an_earlier_version_or_a_torn_one(monkeypatch):
             with locked('.run.lock', 'the run'): raise AssertionError('robbed')
         os.utime('.run.owner', (0, time.time() - 5))
         with locked('.run.lock', 'the run'): assert claims._read(Path('.run.owner'))['process'] == os.getpid()
+
+
+TRAIN = [sys.executable, '-m', 'artgan.cli', *'--size 32 --epochs 2 --batch-size 8 --latent-size 8 --width 4 --device cpu --score-every 0'.split()]
+
+
+@pytest.fixture
+def folder(art):
+    "Pictures in a folder with a Cyrillic name, and the command that trains on them"
+    os.mkdir('Живопись')
+    for i, picture in enumerate(art): Image.fromarray(picture).save(f'Живопись/{i}.png')
+    return [*TRAIN[:3], 'train', 'Живопись', *TRAIN[3:]]
+
+
+@pytest.mark.parametrize('encoding', ['ascii', 'cp1252'])
+def test_any_name_is_printed_on_any_terminal_and_a_file_gets_no_carriage_returns(encoding, folder):
+    with open('log', 'wb') as log: subprocess.run(folder, check=True, stdout=log, stderr=log, timeout=120, env={**os.environ, 'PYTHONIOENCODING': encoding})
+    log = Path('log').read_bytes()
+    assert b'\r' not in log and b'\\u0416\\u0438' in log and b'Epoch [2/2]' in log and b'Traceback' not in log
+    assert Path('runs/Живопись/G.safetensors').exists()
+
+
+@posix
+@pytest.mark.parametrize('redirections', ['>&- 2>&-', '2> /dev/null | true', '2> /dev/full > /dev/full'])
+def test_an_output_that_is_closed_or_full_does_not_end_a_run(redirections, folder):
+    subprocess.run(['bash', '-c', f'"$@" {redirections}', 'bash', *folder], timeout=120)
+    assert Path('runs/Живопись/G.safetensors').exists()
