@@ -182,7 +182,7 @@ def _add_training(command):
 # %% ../nbs/13_cli.ipynb #546f7e6d
 def _add_using(command):
     "The commands that use a run"
-    add = command('generate', _generate, 'make new pictures from saved weights', _options(generate, 'run_or_path', 'n'))
+    add = command('generate', _generate, 'make new pictures from saved weights', _options(generate, 'run', 'n'))
     add('run', nargs='?', help='a run folder, or a G.safetensors file; the paintings that artgan carries if left out')
     add('-n', '--n', type=int, metavar='N', help='how many (default: 64)', default=64)
     add('--out', help='folder for the pictures; pictures/ in the run folder, or artgan-paintings without one, if left out')

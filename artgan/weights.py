@@ -92,12 +92,12 @@ PAINTINGS = Path(artgan.__file__).parent/'paintings.safetensors'
 
 # %% ../nbs/08a_weights.ipynb #e7efce53
 def _load_weights(
-    run_or_path, # a run, one of its checkpoints, a G.safetensors file, or a G.pth file with config.json beside it; None: `PAINTINGS`
+    run, # a run, one of its checkpoints, a G.safetensors file, or a G.pth file with config.json beside it; None: `PAINTINGS`
 )->tuple: # (weights, arguments for `generator`)
     "Weights of a generator and what they belong to"
-    if run_or_path is None: return read_safetensors(PAINTINGS)
-    if isinstance(run_or_path, (str, os.PathLike)): run_or_path = Path(run_or_path).expanduser()
-    path = run_or_path if isinstance(run_or_path, Path) and run_or_path.is_file() else run_path(run_or_path)
+    if run is None: return read_safetensors(PAINTINGS)
+    if isinstance(run, (str, os.PathLike)): run = Path(run).expanduser()
+    path = run if isinstance(run, Path) and run.is_file() else run_path(run)
     if path.is_dir(): return _from_folder(path, 'G', path/'G.safetensors', lambda file: read_safetensors(file)[0]), _read_config(path)
     if path.suffix == '.safetensors': return read_safetensors(path)
     if path.suffix == '.pth': return read_pickle(path), _read_config(path.parent)
@@ -123,20 +123,20 @@ def _built(
     return network.to(check_device(device)).eval()
 
 def load_network(
-    run_or_path, # a run, one of its checkpoints, a G.safetensors file, or a G.pth file with config.json beside it; None: `PAINTINGS`
+    run, # a run, one of its checkpoints, a G.safetensors file, or a G.pth file with config.json beside it; None: `PAINTINGS`
     device, # where the network is to be
 )->tuple: # (network in evaluation mode, arguments it was built with)
     "The generator of a run and its arguments; InputError where there is none that can be read"
-    weights, spec = _load_weights(run_or_path)
-    return _built(generator, weights, spec, run_or_path, device), spec
+    weights, spec = _load_weights(run)
+    return _built(generator, weights, spec, run, device), spec
 
 # %% ../nbs/08a_weights.ipynb #0eec3262
 def load_generator(
-    run_or_path=None, # a run, one of its checkpoints, a G.safetensors file, or a G.pth file with config.json beside it; None: `PAINTINGS`
+    run=None, # a run, one of its checkpoints, a G.safetensors file, or a G.pth file with config.json beside it; None: `PAINTINGS`
     device='cpu', # where the network is to be
 )->torch.nn.Module: # latents [B, latent_size, 1, 1] -> pictures [B, channels, size, size] in [-1, 1]
     "The trained generator of a run, in evaluation mode; InputError where there is none that can be read"
-    return load_network(run_or_path, device)[0]
+    return load_network(run, device)[0]
 
 def load_discriminator(
     run, # folder of a run, or an object with `.path`
@@ -171,7 +171,7 @@ def draw_latents(
 # %% ../nbs/08a_weights.ipynb #e67a989c
 @torch.inference_mode()
 def generate(
-    run_or_path=None, # a run, one of its checkpoints, a G.safetensors file, or a G.pth file with config.json beside it; None: `PAINTINGS`
+    run=None, # a run, one of its checkpoints, a G.safetensors file, or a G.pth file with config.json beside it; None: `PAINTINGS`
     n:int=64, # number of pictures
     seed:int=0, # picture i depends on the seed and on i alone
     device=None, # where to compute; None: the GPU if there is one
@@ -181,7 +181,7 @@ def generate(
     check_whole('n', n, 1)
     check_whole('batch_size', batch_size, 1)
     seed, device = _check_seed(seed), check_device(device)
-    network, spec = load_network(run_or_path, device)
+    network, spec = load_network(run, device)
     batches = draw_latents(n, spec['latent_size'], seed).split(int(batch_size))
     return torch.cat([to_bytes(network(batch.to(device))) for batch in progress(batches, desc='generating', unit=' batches')]).numpy()
 
@@ -221,12 +221,12 @@ def _free_series(
 def save_pictures(
     pictures:np.ndarray, # uint8 [n, size, size, channels], as `generate` gives them
     folder, # where to; made if it is not there
-    run_or_path=None, # whose generator they are from, as in `generate`
+    run=None, # whose generator they are from, as in `generate`
     seed:int=0, # the one that `generate` got
     latents:torch.Tensor=None, # [n, latent_size, 1, 1], where they are not from a seed
 )->list: # the new files, in order
     "Write each picture with its latent into a PNG of its own, beside what is there; InputError where these do not go together"
-    network, spec = load_network(run_or_path, 'cpu')
+    network, spec = load_network(run, 'cpu')
     digest, folder = weights_digest(network.state_dict()), Path(folder).expanduser()
     source = {'seed': _check_seed(seed)} if latents is None else {}
     if latents is None: latents = draw_latents(len(pictures), spec['latent_size'], seed)
@@ -242,14 +242,14 @@ def save_pictures(
 
 # %% ../nbs/08a_weights.ipynb #158fc6e7
 def save_half(
-    run_or_path, # a run, or a file of weights, as in `load_generator`
+    run, # a run, or a file of weights, as in `load_generator`
     path, # the file to write; its suffix is .safetensors
 )->Path: # the file
     "The generator of a run in one file, in half precision, to be shared; InputError where `path` exists or has another suffix"
     path = Path(path).expanduser()
     if path.suffix != '.safetensors': raise InputError(f'{path}: the suffix must be .safetensors')
     if path.exists(): raise InputError(f'{path} exists already: pass another name, or remove it')
-    network, spec = load_network(run_or_path, 'cpu')
+    network, spec = load_network(run, 'cpu')
     weights = {name: (w.half() if w.is_floating_point() else w).contiguous() for name, w in network.state_dict().items()}
     with written_whole(path) as tmp: tmp.write_bytes(pack_weights(weights, spec))
     return path

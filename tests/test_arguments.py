@@ -49,7 +49,7 @@ def test_fit(art, no_run, word, value, recipe):
 
 def calls(run):
     "What a person calls, and the arguments tried"
-    return [(generate, dict(run_or_path=run, n=2, seed=1, batch_size=2, device='cpu')), (draw_latents, dict(n=2, latent_size=8, seed=1)), (demo_art, dict(n=2, size=32, seed=1)),
+    return [(generate, dict(run=run, n=2, seed=1, batch_size=2, device='cpu')), (draw_latents, dict(n=2, latent_size=8, seed=1)), (demo_art, dict(n=2, size=32, seed=1)),
             (split_indices, dict(n=20, fraction=0.1, seed=1)), (Batches, dict(images=run.pictures, batch_size=4, shuffle=True, seed=1)),
             (load_images, dict(src='folder', size=16, crop='center', workers=1, show=False)), (check_images, dict(src='folder', show=False)),
             (artgan.make_video, dict(run=run, fps=5, width=32)), (artgan.walk, dict(run=run, seeds=[1, 2], seconds=0.2, fps=5, pixels=32)),
