@@ -6,11 +6,13 @@
 __all__ = ['renew_every', 'lapses_after', 'system_lock', 'Claim', 'in_words', 'take', 'give_back']
 
 # %% ../nbs/00_claims.ipynb #20b5a99b
-import errno, hashlib, json, os, socket, sys, threading, time, uuid
+import errno, hashlib, json, os, socket, threading, time, uuid
 from pathlib import Path
 
-try: import fcntl, msvcrt
-except ImportError: fcntl = sys.modules.get('fcntl')  # Windows has the one, other systems have the other
+try: import fcntl
+except ImportError:  # Windows
+    import msvcrt
+    fcntl = None
 
 # %% ../nbs/00_claims.ipynb #31d17697
 def system_lock(
