@@ -42,44 +42,44 @@ class _Translate(torch.autograd.Function):
 def translate(
     x:torch.Tensor, # pictures [B, channels, height, width]
     ratio:float=1/8, # the farthest a picture moves, as a fraction of its sides
-    strength:float=1., # probability that a picture is moved
+    p:float=1., # probability that a picture is moved
     generator:torch.Generator=None, # of the random numbers, on the CPU; None: torch's global one
 )->torch.Tensor: # the same shape, dtype, device and layout
     "Move each picture by whole pixels (Zhao et al. 2020); `InputError` for a fraction outside 0 to 1"
-    _check(x, ratio=ratio, strength=strength)
+    _check(x, ratio=ratio, p=p)
     most = [int(side*ratio + 0.5) for side in x.shape[2:]]
     shifts = [torch.randint(-m, m + 1, (len(x),), generator=generator) for m in most]
-    down, right = (torch.stack(shifts)*_chosen(x, strength, generator)).to(x.device, non_blocking=True)
+    down, right = (torch.stack(shifts)*_chosen(x, p, generator)).to(x.device, non_blocking=True)
     return _Translate.apply(x, down, right, max(most))
 
 # %% ../nbs/03_augment.ipynb #7212fee0
 def cutout(
     x:torch.Tensor, # pictures [B, channels, height, width]
     ratio:float=1/2, # sides of the box, as a fraction of those of the picture
-    strength:float=1., # probability that a picture gets a box
+    p:float=1., # probability that a picture gets a box
     generator:torch.Generator=None, # of the random numbers, on the CPU; None: torch's global one
 )->torch.Tensor: # the same shape, dtype, device and layout
     "Cover a box of each picture with 0 (Zhao et al. 2020); `InputError` for a fraction outside 0 to 1"
-    _check(x, ratio=ratio, strength=strength)
+    _check(x, ratio=ratio, p=p)
     def covered(side): # of each picture, [B, side]
         box = int(side*ratio + 0.5)
         start = torch.randint(0, side + 1 - box%2, (len(x), 1), generator=generator) - box//2
         at = torch.arange(side) - start
         return (0 <= at) & (at < box)
     rows, columns = covered(x.shape[2]), covered(x.shape[3])
-    rows &= _chosen(x, strength, generator).unsqueeze(1)
+    rows &= _chosen(x, p, generator).unsqueeze(1)
     rows, columns = (a.to(x.device, non_blocking=True) for a in (rows, columns))
     return x*~(rows[:, None, :, None] & columns[:, None, None, :])
 
 # %% ../nbs/03_augment.ipynb #89b359dd
 def colour(
     x:torch.Tensor, # pictures [B, channels, height, width]
-    strength:float=1., # probability that a picture is changed
+    p:float=1., # probability that a picture is changed
     generator:torch.Generator=None, # of the random numbers, on the CPU; None: torch's global one
 )->torch.Tensor: # the same shape, dtype, device and layout; not clipped to [-1, 1]
     "Change brightness, saturation and contrast of each picture (Zhao et al. 2020)"
-    _check(x, strength=strength)
-    amounts = (torch.rand(3, len(x), 1, 1, 1, generator=generator) - 0.5)*_chosen(x, strength, generator).view(-1, 1, 1, 1)
+    _check(x, p=p)
+    amounts = (torch.rand(3, len(x), 1, 1, 1, generator=generator) - 0.5)*_chosen(x, p, generator).view(-1, 1, 1, 1)
     b, s, c = amounts.to(x.device, x.dtype, non_blocking=True)
     x = x + b
     x = x + 2*s*(x - x.mean(1, keepdim=True))
@@ -109,24 +109,24 @@ def check_policy(
 def augment(
     x:torch.Tensor, # pictures [B, channels, height, width] in [-1, 1]
     policy:tuple=('translate',), # keys of `AUGMENTATIONS`, in the order in which they are applied
-    strength:float=1., # probability of each augmentation for each picture
+    p:float=1., # probability of each augmentation for each picture
     generator:torch.Generator=None, # of the random numbers, on the CPU; None: torch's global one
 )->torch.Tensor: # the same shape, dtype, device and layout
-    "What the discriminator sees of these pictures; `InputError` for an unknown name, or a strength outside 0 to 1"
+    "What the discriminator sees of these pictures; `InputError` for an unknown name, or a probability outside 0 to 1"
     check_policy(policy)
-    for name in policy: x = AUGMENTATIONS[name](x, strength=strength, generator=generator)
+    for name in policy: x = AUGMENTATIONS[name](x, p=p, generator=generator)
     return x
 
 # %% ../nbs/03_augment.ipynb #11b3eab4
 def show_augment(
     images:torch.Tensor, # pictures [N, channels, height, width] in [-1, 1]; the first six are shown
     policy:tuple=('translate',), # keys of `AUGMENTATIONS`
-    strength:float=1., # probability of each augmentation for each picture
+    p:float=1., # probability of each augmentation for each picture
     draws:int=3, # rows of augmented pictures
     seed:int=0, # of the random numbers
 ):
     "Show pictures, and what a policy makes of them"
     images, generator = images[:6], torch.Generator().manual_seed(seed)
-    rows = torch.cat([images, *(augment(images, policy, strength, generator) for _ in range(draws))])
+    rows = torch.cat([images, *(augment(images, policy, p, generator) for _ in range(draws))])
     show_images(rows, len(rows), len(images))
-    plt.title(f"{' + '.join(policy) or 'nothing'}, strength {strength:g}: {draws} draws below the originals", fontsize=10)
+    plt.title(f"{' + '.join(policy) or 'nothing'}, p {p:g}: {draws} draws below the originals", fontsize=10)

@@ -79,9 +79,9 @@ class Explorer(Fallback, _Controls):
         device=None, # where to compute; None: the GPU if there is one
     ):
         "Load the generator, find its directions and paint; raises `InputError` where there is no such run, start or device"
-        self.painter = LoadedGenerator(run, device)
-        self.base, self.origin = to_latents(start, self.painter)[:1], self._named(start)
-        net, size = self.painter.network, self.painter.latent_size
+        self.generator = LoadedGenerator(run, device)
+        self.base, self.origin = to_latents(start, self.generator)[:1], self._named(start)
+        net, size = self.generator.network, self.generator.latent_size
         n = min(6, size)
         self.directions = torch.cat([weight_directions(net, n), activation_directions(net, size, n)])
         self.history, self._last, self._quiet, self.kept = [], None, False, []
@@ -117,7 +117,7 @@ def latent(self:Explorer): # [1, latent_size, 1, 1]
 @patch(as_prop=True)
 def picture(self:Explorer): # uint8 [size, size, channels]
     "The picture of that latent"
-    return self.painter(self.latent)[0]
+    return self.generator(self.latent)[0]
 
 @patch
 def _paint(self:Explorer):
@@ -149,7 +149,7 @@ def _changed(self:Explorer, change):
     if self._quiet: return
     self._remember(change['owner'])
     seed = self.seed.value
-    if change['owner'] is self.seed and seed >= 0: self.base, self.origin = to_latents(seed, self.painter), f'seed {seed}'
+    if change['owner'] is self.seed and seed >= 0: self.base, self.origin = to_latents(seed, self.generator), f'seed {seed}'
     self._state = self._read()
     self._paint()
 
@@ -158,7 +158,7 @@ def _changed(self:Explorer, change):
 def _on_random(self:Explorer, _=None):
     self._remember(None)
     seed = int(np.random.default_rng().integers(2**31))
-    self._write(to_latents(seed, self.painter), f'seed {seed}', self.scaling.value, [0.]*len(self.sliders))
+    self._write(to_latents(seed, self.generator), f'seed {seed}', self.scaling.value, [0.]*len(self.sliders))
 
 @patch
 def _on_reset(self:Explorer, _=None):
@@ -172,7 +172,7 @@ def _on_undo(self:Explorer, _=None):
 
 @patch
 def _on_keep(self:Explorer, _=None):
-    path = save_picture(self.painter, self.latent, pixels=self.pixels.value or None)
+    path = save_picture(self.generator, self.latent, pixels=self.pixels.value or None)
     self.kept.append(path)
     self.shelf.add(self.picture, path)
     self.status.value = f'kept as {path}'
@@ -212,7 +212,7 @@ class Breeder(Fallback, W.VBox):
     ):
         "Load the generator and paint; raises `InputError` where there is no such run or device, or the seed is none"
         check_whole('seed', seed, 0)
-        self.painter, self.source = LoadedGenerator(run, device), torch.Generator().manual_seed(int(seed))
+        self.generator, self.source = LoadedGenerator(run, device), torch.Generator().manual_seed(int(seed))
         self.images = [image_widget(144) for _ in range(9)]
         self.choices = [W.ToggleButton(description='parent', layout=W.Layout(width='144px', margin='2px')) for _ in range(9)]
         self.mutation = W.FloatSlider(0.3, min=0, max=1, step=0.05, description='mutation', layout=W.Layout(width='260px'))
@@ -226,7 +226,7 @@ class Breeder(Fallback, W.VBox):
         cells = [W.VBox([image, choice]) for image, choice in zip(self.images, self.choices)]
         rows = [W.HBox(cells[i:i + 3]) for i in (0, 3, 6)]
         super().__init__([W.HBox([self.next, self.back, self.keep, self.mutation]), self.status, *rows, self.shelf])
-        self._show(draw_latents(9, self.painter.latent_size, int(seed)))
+        self._show(draw_latents(9, self.generator.latent_size, int(seed)))
 
     def sheet(self)->Image.Image: # 432 by 432
         "The nine, for where there are no controls"
@@ -238,7 +238,7 @@ def _show(self:Breeder,
     latents:torch.Tensor, # nine of them, [9, latent_size, 1, 1]
 ):
     "Paint these nine, with no parents chosen"
-    self.latents, self.pictures = latents, self.painter(latents)
+    self.latents, self.pictures = latents, self.generator(latents)
     for image, picture in zip(self.images, self.pictures): image.value = enlarged_jpeg(picture, 144)
     for choice in self.choices: choice.value = False
     self.status.value = f'generation {len(self.history) + 1}: choose one or two parents'
@@ -264,10 +264,10 @@ def _on_back(self:Breeder, _=None):
 @patch
 def _keep_chosen(self:Breeder, _=None):
     for i in sorted(self.chosen):
-        path = save_picture(self.painter, self.latents[i:i + 1])
+        path = save_picture(self.generator, self.latents[i:i + 1])
         self.kept.append(path)
         self.shelf.add(self.pictures[i], path)
-    self.status.value = f'kept in {self.painter.folder}' if self.chosen else 'choose one or two pictures first'
+    self.status.value = f'kept in {self.generator.folder}' if self.chosen else 'choose one or two pictures first'
 
 # %% ../nbs/12_explorer.ipynb #aceb4e4d
 def breed(

@@ -55,35 +55,35 @@ def enlarge(
     return image if pixels in (None, image.width) else image.resize((pixels, pixels), Image.LANCZOS)
 
 # %% ../nbs/08c_latents.ipynb #8b5efebf
-def _checked(latents, painter): # a tensor that is meant as latents -> float32 [N, latent_size, 1, 1] on the CPU
+def _checked(latents, generator): # a tensor that is meant as latents -> float32 [N, latent_size, 1, 1] on the CPU
     latents = latents.detach().cpu().float()
     if latents.dim() in (1, 3): latents = latents[None]
-    if latents.dim() not in (2, 4) or not len(latents) or latents[0].numel() != painter.latent_size:
-        raise InputError(f'a latent has shape {tuple(latents.shape)}; this generator takes [N, {painter.latent_size}]')
+    if latents.dim() not in (2, 4) or not len(latents) or latents[0].numel() != generator.latent_size:
+        raise InputError(f'a latent has shape {tuple(latents.shape)}; this generator takes [N, {generator.latent_size}]')
     if not latents.isfinite().all(): raise InputError('a latent holds numbers that are not finite: draw another one')
     return latents.reshape(len(latents), -1, 1, 1)
 
 # %% ../nbs/08c_latents.ipynb #da1f77ad
 def save_picture(
-    painter:LoadedGenerator, # which paints it
+    generator:LoadedGenerator, # which paints it
     latent:torch.Tensor, # [1, latent_size, 1, 1]
     folder=None, # where to; None: kept/ in the folder of the run
     pixels:int=None, # side of the picture; None: the network's
 )->Path: # a new file, kept-0001.png and so on
     "Keep a picture and its latent in one PNG; raises `InputError` where the latent does not fit"
-    latent, folder = _checked(latent, painter), Path(folder or painter.folder).expanduser()
+    latent, folder = _checked(latent, generator), Path(folder or generator.folder).expanduser()
     if len(latent) != 1: raise InputError(f'here are {len(latent)} latents: save one picture at a time')
     numbers = latent.flatten().numpy().astype('<f4').tobytes()
     about = PngImagePlugin.PngInfo()
-    about.add_text('artgan', json.dumps({'latent': base64.b64encode(numbers).decode(), 'generator': painter.digest}))
-    image, path = enlarge(painter(latent)[0], pixels), free_name(folder, 'kept', '.png')
+    about.add_text('artgan', json.dumps({'latent': base64.b64encode(numbers).decode(), 'generator': generator.digest}))
+    image, path = enlarge(generator(latent)[0], pixels), free_name(folder, 'kept', '.png')
     with written_whole(path) as tmp: image.save(tmp, pnginfo=about)
     return path
 
 # %% ../nbs/08c_latents.ipynb #2aa62d63
 def read_latent(
     path, # a PNG that `save_picture` wrote
-    painter:LoadedGenerator=None, # which is to paint it again; None: any
+    generator:LoadedGenerator=None, # which is to paint it again; None: any
 )->torch.Tensor: # [1, latent_size, 1, 1]
     "The latent that a picture came from; warns if other weights painted it, raises `InputError` where there is none or it does not fit"
     path = Path(path).expanduser()
@@ -93,32 +93,32 @@ def read_latent(
     except (OSError, SyntaxError, AttributeError, KeyError, TypeError, ValueError) as e:
         raise InputError(f'{path} is not a picture that was kept here: there is no latent in it ({type(e).__name__}: {e})') from e
     latent = torch.from_numpy(numbers).view(1, -1, 1, 1)
-    if painter is None: return latent
-    if latent.numel() != painter.latent_size:
-        raise InputError(f'{path} holds a latent of {latent.numel()} numbers, this generator takes {painter.latent_size}: '
+    if generator is None: return latent
+    if latent.numel() != generator.latent_size:
+        raise InputError(f'{path} holds a latent of {latent.numel()} numbers, this generator takes {generator.latent_size}: '
                          'pass the run that the picture came from')
-    if digest != painter.digest:
-        warnings.warn(f'{path} was painted by other weights ({digest[:12]}..., these are {painter.digest[:12]}...): '
+    if digest != generator.digest:
+        warnings.warn(f'{path} was painted by other weights ({digest[:12]}..., these are {generator.digest[:12]}...): '
                       'the latent is the same, the picture will differ', stacklevel=2)
     return latent
 
 # %% ../nbs/08c_latents.ipynb #eb8a7f92
 def to_latents(
     points, # a seed, a kept PNG, a tensor or array [N, latent_size] or [N, latent_size, 1, 1], or a list of these
-    painter:LoadedGenerator, # for which generator
+    generator:LoadedGenerator, # for which generator
 )->torch.Tensor: # [N, latent_size, 1, 1]
     "Latents from whatever names them; raises `InputError` where that does not fit"
     if isinstance(points, np.ndarray) and points.dtype.kind == 'f': points = torch.from_numpy(points)
     if isinstance(points, np.ndarray) and points.dtype.kind in 'iu': points = points.tolist()  # seeds
     if isinstance(points, (list, tuple, range)):
         if not len(points): raise InputError('there are no latents: pass seeds, kept pictures or tensors')
-        return torch.cat([to_latents(p, painter) for p in points])
-    if isinstance(points, (str, os.PathLike)): return read_latent(points, painter)
-    if torch.is_tensor(points): return _checked(points, painter)
+        return torch.cat([to_latents(p, generator) for p in points])
+    if isinstance(points, (str, os.PathLike)): return read_latent(points, generator)
+    if torch.is_tensor(points): return _checked(points, generator)
     if not isinstance(points, (int, np.integer)) or isinstance(points, bool):
         raise InputError(f'{points!r} is not a latent: pass a seed, a kept picture or a tensor')
     if not -2**63 <= points < 2**64: raise InputError(f'{points} is too large for a seed: take one below 2**64')
-    return draw_latents(1, painter.latent_size, int(points))
+    return draw_latents(1, generator.latent_size, int(points))
 
 # %% ../nbs/08c_latents.ipynb #2eb499a7
 def weight_directions(

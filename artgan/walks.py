@@ -101,17 +101,17 @@ def walk(
 )->Walk: # which a notebook shows as a player
     "A film through latents, and its strip of stills; raises `InputError` before anything is written"
     seeds, path = _check_walk(seeds, seconds, fps, pixels, out)
-    painter = LoadedGenerator(run, device)
-    latents = path_through(to_latents(seeds, painter), max(1, round(seconds*fps)), loop, ease)
-    path = path or free_name(painter.folder, 'walk', '.webm', '.png')
+    generator = LoadedGenerator(run, device)
+    latents = path_through(to_latents(seeds, generator), max(1, round(seconds*fps)), loop, ease)
+    path = path or free_name(generator.folder, 'walk', '.webm', '.png')
     with written_whole(path) as part:
         writer = open_writer(part, fps, (pixels, pixels))
         try:
             for batch in progress(latents.split(64), desc='walk', unit=' batches'):
-                for picture in painter(batch): writer.write(np.asarray(enlarge(picture, pixels).convert('RGB'))[..., ::-1].copy())
+                for picture in generator(batch): writer.write(np.asarray(enlarge(picture, pixels).convert('RGB'))[..., ::-1].copy())
         finally: writer.release()
         check_video(part, len(latents), (pixels, pixels))
-    stills = painter(latents[torch.linspace(0, len(latents) - 1, 12).round().long()])
+    stills = generator(latents[torch.linspace(0, len(latents) - 1, 12).round().long()])
     with written_whole(path.with_suffix('.png')) as part: enlarge(np.concatenate(stills, 1)).save(part)
     return Walk(path, path.with_suffix('.png'), latents)
 
@@ -144,10 +144,10 @@ def _opened(picture): # a PIL image of whatever names it
         raise InputError(f'picture is an array {picture.dtype} {list(picture.shape)}: pass uint8 [height, width, 3 or 1]')
     return Image.fromarray(picture.squeeze(2) if picture.shape[2:] == (1,) else picture)
 
-def _as_target(picture, painter): # [1, channels, size, size] in [-1, 1]
-    picture = to_square(to_rgb(_opened(picture)), painter.size)  # upright, and transparency over white
-    pixels = np.asarray(picture if painter.channels == 3 else picture.convert('L'))
-    return to_float(torch.tensor(pixels.reshape(1, painter.size, painter.size, painter.channels))).to(painter.device)
+def _as_target(picture, generator): # [1, channels, size, size] in [-1, 1]
+    picture = to_square(to_rgb(_opened(picture)), generator.size)  # upright, and transparency over white
+    pixels = np.asarray(picture if generator.channels == 3 else picture.convert('L'))
+    return to_float(torch.tensor(pixels.reshape(1, generator.size, generator.size, generator.channels))).to(generator.device)
 
 # %% ../nbs/12a_walks.ipynb #cfbb9636
 @dataclass(repr=False)
@@ -194,14 +194,14 @@ def project(
     for name, value, least in ('steps', steps, 0), ('tries', tries, 1), ('seed', seed, 0): check_whole(name, value, least)
     if tries > 1000: raise InputError(f'tries is {tries}; there are 1000 latents to go on from')
     picture = _opened(picture)
-    painter = LoadedGenerator(run, device)
-    target = _as_target(picture, painter)
-    far = _distance_to(target, painter.device)
-    latents = draw_latents(1000, painter.latent_size, int(seed))
-    with torch.no_grad(): first = torch.cat([far(painter.network(z.to(painter.device))) for z in latents.split(50)])
-    found = _descend(latents[first.topk(tries, largest=False).indices.cpu()].to(painter.device), painter.network, far, steps)
-    shown = painter(torch.cat([found[i][1] for i in sorted({0, len(found)//30, len(found)//10, len(found)//3})]))
-    return Projection(found[-1][1], painter(found[-1][1])[0], to_bytes(target)[0].numpy(), [d for d, _ in found], shown)
+    generator = LoadedGenerator(run, device)
+    target = _as_target(picture, generator)
+    far = _distance_to(target, generator.device)
+    latents = draw_latents(1000, generator.latent_size, int(seed))
+    with torch.no_grad(): first = torch.cat([far(generator.network(z.to(generator.device))) for z in latents.split(50)])
+    found = _descend(latents[first.topk(tries, largest=False).indices.cpu()].to(generator.device), generator.network, far, steps)
+    shown = generator(torch.cat([found[i][1] for i in sorted({0, len(found)//30, len(found)//10, len(found)//3})]))
+    return Projection(found[-1][1], generator(found[-1][1])[0], to_bytes(target)[0].numpy(), [d for d, _ in found], shown)
 
 def _descend(z, network, far, steps): # (distance, latent) of the best so far, after each step
     "Follow the gradient of the distance from these latents, each at its length"

@@ -100,7 +100,7 @@ def source(page, i=0): return page.locator('.jp-OutputArea-output img.widget-ima
 
 @pytest.mark.parametrize('interface', ['doc/tree', pytest.param('notebooks', marks=pytest.mark.skipif(find_spec('notebook') is None, reason='no Jupyter Notebook 7 here'))])
 def test_explorer(opened, interface):
-    page, folder = opened(interface[:3], 'from artgan.explorer import Path, explore\ne = explore(start=5)\n' + f"e.painter.folder = Path('{interface[:3]}-kept')" + '\ne', interface=interface)
+    page, folder = opened(interface[:3], 'from artgan.explorer import Path, explore\ne = explore(start=5)\n' + f"e.generator.folder = Path('{interface[:3]}-kept')" + '\ne', interface=interface)
     page.locator('img.widget-image').first.wait_for(timeout=90_000)
     shot(page, f'explorer-before-{interface[:3]}')
     pictures = [source(page)]

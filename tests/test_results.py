@@ -126,10 +126,10 @@ def test_every_picture_in_a_file_carries_its_latent_and_stays(run):
     second = save_pictures(generate(run, n=5, seed=5, device='cpu'), 'pictures', run, seed=5)
     assert [p.read_bytes() for p in first] == before and len({*first, *second}) == len(list(Path('pictures').iterdir())) == 8
     assert sorted([*first, *second]) == [*first, *second]  # the second series does not stand between the first
-    painter = LoadedGenerator(run, 'cpu')
+    generator = LoadedGenerator(run, 'cpu')
     for i, path in enumerate(first):
         assert torch.equal(read_latent_info(path)['latent'], draw_latents(3, 8, seed=5)[i:i + 1])
-        assert torch.equal(read_latent(path, painter), read_latent_info(path)['latent'])
+        assert torch.equal(read_latent(path, generator), read_latent_info(path)['latent'])
 
 
 @pytest.mark.parametrize('call', [lambda run: make_video(run, fps='24'), lambda run: make_video(run, width=True), lambda run: generate(run, n=True),
