@@ -178,7 +178,8 @@ def plot_latent_scaling(
     side = 1.05*len(values), 1.08*len(latents) + 0.5
     fig, axes = plt.subplots(len(latents), len(values), figsize=side, squeeze=False, layout='constrained', FigureClass=PlotFigure)
     for row, z in zip(axes, latents):
-        for ax, picture in zip(row, generator(torch.stack([z*v for v in values]))): ax.imshow(picture.squeeze(), cmap='gray'); ax.axis('off')
+        for ax, picture in zip(row, generator(torch.stack([z*v for v in values]))):
+            ax.imshow(picture.squeeze(), cmap='gray'); ax.axis('off')
     for ax, v in zip(axes[0], values): ax.set_title(f'{v:g}', fontsize='small')
     fig.suptitle('Latent scaling: every row is one latent, multiplied', fontsize='medium')
     return fig
