@@ -26,18 +26,18 @@ def _chosen(x, probability, generator):
 
 # %% ../nbs/03_augment.ipynb #994dddb1
 class _Translate(torch.autograd.Function):
-    "Move picture i down by down[i] and right by right[i] pixels, at most `most`; what comes in is 0"
+    "Move picture i down by down[i] and right by right[i] pixels, at most `most`; what comes in is `fill`"
     @staticmethod
-    def forward(ctx, x, down, right, most):
+    def forward(ctx, x, down, right, most, fill):
         ctx.save_for_backward(down, right)
         ctx.most = most
-        windows = F.pad(x, (most,)*4).unfold(2, x.shape[2], 1).unfold(3, x.shape[3], 1)
+        windows = F.pad(x, (most,)*4, value=fill).unfold(2, x.shape[2], 1).unfold(3, x.shape[3], 1)
         return windows[torch.arange(len(x), device=x.device), :, most - down, most - right]
 
     @staticmethod
     def backward(ctx, gradient):
         down, right = ctx.saved_tensors
-        return _Translate.apply(gradient, -down, -right, ctx.most), None, None, None
+        return _Translate.apply(gradient, -down, -right, ctx.most, 0.), None, None, None, None
 
 def translate(
     x:torch.Tensor, # pictures [B, channels, height, width]
@@ -50,7 +50,7 @@ def translate(
     most = [int(side*ratio + 0.5) for side in x.shape[2:]]
     shifts = [torch.randint(-m, m + 1, (len(x),), generator=generator) for m in most]
     down, right = (torch.stack(shifts)*_chosen(x, p, generator)).to(x.device, non_blocking=True)
-    return _Translate.apply(x, down, right, max(most))
+    return _Translate.apply(x, down, right, max(most), -1. if x.shape[1] == 4 else 0.)
 
 # %% ../nbs/03_augment.ipynb #7212fee0
 def cutout(
@@ -69,7 +69,10 @@ def cutout(
     rows, columns = covered(x.shape[2]), covered(x.shape[3])
     rows &= _chosen(x, p, generator).unsqueeze(1)
     rows, columns = (a.to(x.device, non_blocking=True) for a in (rows, columns))
-    return x*~(rows[:, None, :, None] & columns[:, None, None, :])
+    box = rows[:, None, :, None] & columns[:, None, None, :]
+    if x.shape[1] != 4: return x*~box
+    box = box & (torch.arange(4, device=x.device) < 3).view(4, 1, 1)  # of RGBA the colour alone, at the alpha that is there
+    return x*~box + (x[:, 3:] - 1)/2*box
 
 # %% ../nbs/03_augment.ipynb #89b359dd
 def colour(
@@ -81,9 +84,19 @@ def colour(
     _check(x, p=p)
     amounts = (torch.rand(3, len(x), 1, 1, 1, generator=generator) - 0.5)*_chosen(x, p, generator).view(-1, 1, 1, 1)
     b, s, c = amounts.to(x.device, x.dtype, non_blocking=True)
+    if x.shape[1] == 4: return _colour_of_rgba(x, b, s, c)
     x = x + b
     x = x + 2*s*(x - x.mean(1, keepdim=True))
     return x + c*(x - x.mean((1, 2, 3), keepdim=True))
+
+def _colour_of_rgba(x, b, s, c):
+    "The same of premultiplied colour: each step times alpha, and the mean over what can be seen"
+    alpha = (x[:, 3:] + 1)/2
+    y = x[:, :3] + 1 - alpha  # colour in [-1, 1], times alpha
+    y = y + b*alpha
+    y = y + 2*s*(y - y.mean(1, keepdim=True))
+    mean = y.sum((1, 2, 3), keepdim=True)/(3*alpha.sum((1, 2, 3), keepdim=True)).clamp(min=1)
+    return torch.cat([y + c*(y - mean*alpha) + alpha - 1, x[:, 3:]], 1)
 
 # %% ../nbs/03_augment.ipynb #54d532c7
 def random_flip(

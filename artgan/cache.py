@@ -17,6 +17,7 @@ import numpy as np
 
 from .core import InputError, as_number, as_path, free_space, json_digest, locked, progress, remove_parts, say, written_whole
 from .files import decode_all, heic_reason, open_archive, reads_heic
+from .modes import modes, transparency
 
 # %% ../nbs/00b_cache.ipynb #538f00d7
 def fingerprint(
@@ -34,10 +35,11 @@ def cache_folder()->Path: # where decoded pictures are kept
     "`ARTGAN_CACHE`, or ~/.cache/artgan; raises `InputError` where that is no path"
     return as_path(os.environ.get('ARTGAN_CACHE') or '~/.cache/artgan', 'ARTGAN_CACHE')
 
-def _cache_path(files, name, size, crop, cache, decoder=decoder_version, about=None):
+def _cache_path(files, name, size, crop, cache, decoder=decoder_version, mode='RGB'):
     "The cache of these files: everything that decides the pixels is in its name"
-    what = json.dumps([decoder, size, crop, [(f.name, f.size, f.stamp) for f in files], *([about] if about else [])])
-    return Path(cache)/f'{name[:40]}-{size}-{crop}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.rgb'
+    other = [] if mode == 'RGB' else [mode]
+    what = json.dumps([decoder, size, crop, [(f.name, f.size, f.stamp) for f in files], *other])
+    return Path(cache)/f'{"-".join([name[:40], str(size), crop, *other])}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.rgb'
 
 # %% ../nbs/00b_cache.ipynb #c4f9484d
 def _describe(path, about):
@@ -54,13 +56,13 @@ def _description(path):
     return about
 
 # %% ../nbs/00b_cache.ipynb #17d91eec
-def _checked(path, size, verify):
+def _checked(path, size, verify, mode):
     "The array and its description; raises ValueError where they do not fit"
     about, stat = _description(path), path.stat()
     n = len(about['files'])
-    if stat.st_size != n*size*size*3: raise ValueError('the array has another length than its description says')
+    if stat.st_size != n*size*size*modes[mode]: raise ValueError('the array has another length than its description says')
     # mode 'c' is copy-on-write: torch wants memory it could write to, and the file stays as it is
-    images = np.memmap(path, np.uint8, 'c', shape=(n, size, size, 3))
+    images = np.memmap(path, np.uint8, 'c', shape=(n, size, size, modes[mode]))
     as_written = about.get('array') == [stat.st_size, stat.st_mtime_ns]
     if (verify or not as_written) and fingerprint(images) != about['fingerprint']:
         raise ValueError('its pixels have changed since it was written')
@@ -69,20 +71,22 @@ def _checked(path, size, verify):
         else: _describe(path, about)
     return images, about
 
-def _open_cache(path, size, verify=False):
+def _open_cache(path, size, verify=False, mode='RGB'):
     "The array and its description, or None where there is no complete cache"
     if not path.with_suffix('.json').exists(): return None
-    try: return _checked(path, size, verify)
+    try: return _checked(path, size, verify, mode)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:  # whatever a flipped bit can lead to
         warnings.warn(f'the picture cache {path} is damaged ({e}); decoding again')
         return None
 
 # %% ../nbs/00b_cache.ipynb #d80769ff
-def _make_cache(files, path, size, crop, workers, show, decoder=decoder_version, decode=decode_all):
+def _make_cache(files, path, size, crop, workers, show, decoder=decoder_version, mode='RGB'):
     "Decode `files` into the file `path`, or into memory where there is no path"
-    used, skipped = [], []
+    used, skipped, see_through = [], [], set()
+    def look(file, data, img):  # by several threads
+        if transparency(img): see_through.add(file.name)
     def usable():
-        for image, file in decode(files, size, crop, workers, show, decoder=decoder):
+        for image, file in decode_all(files, size, crop, workers, show, look, decoder, mode):
             if isinstance(image, str): skipped.append((file.name, image))
             else:
                 used.append(file.name)
@@ -94,30 +98,31 @@ def _make_cache(files, path, size, crop, workers, show, decoder=decoder_version,
         if path is None: images = np.stack([*usable()])
         else:
             with written_whole(path) as tmp, open(tmp, 'wb') as out: out.writelines(usable())
-            images = np.memmap(path, np.uint8, 'c', shape=(len(used), size, size, 3))
-    about = dict(files=used, skipped=[list(s) for s in skipped], fingerprint=fingerprint(images), decoder=decoder)
+            images = np.memmap(path, np.uint8, 'c', shape=(len(used), size, size, modes[mode]))
+    about = dict(files=used, skipped=[list(s) for s in skipped], fingerprint=fingerprint(images), decoder=decoder,
+                 transparent=len(see_through & {*used}))
     if path is not None: _describe(path, about)
     return images, about
 
 # %% ../nbs/00b_cache.ipynb #50155f64
 _other_places = 'Pass cache=ANOTHER_FOLDER, set ARTGAN_CACHE, or pass cache=False to keep them in memory.'
 
-def _usable(path, size, verify):
+def _usable(path, size, verify, mode):
     "What `_open_cache` gives, unless files were left out that can be read by now"
-    found = _open_cache(path, size, verify)
+    found = _open_cache(path, size, verify, mode)
     return None if found and reads_heic() and any(why == heic_reason for _, why in found[1]['skipped']) else found
 
-def _cached(files, path, size, verify, make):
+def _cached(files, path, size, verify, make, mode):
     "The decoded files, from the cache at `path` or put there by `make`, by one process at a time"
-    found = _usable(path, size, verify)
+    found = _usable(path, size, verify, mode)
     if found: return found
     try: path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e: raise InputError(f'cannot make the folder {path.parent} for decoded pictures ({e}). {_other_places}') from e
     with locked(path.with_suffix('.lock'), f'the cache {path.name}', wait=True):
-        found = _usable(path, size, verify)  # by the process that held the lock
+        found = _usable(path, size, verify, mode)  # by the process that held the lock
         if found: return found
         remove_parts(path.parent, path.stem)
-        need, free = len(files)*size*size*3, free_space(path.parent)
+        need, free = len(files)*size*size*modes[mode], free_space(path.parent)
         if need <= free: return make(path)
         raise InputError(f'the decoded pictures need {need/1e6:,.0f} MB in {path.parent}, and {free/1e6:,.0f} MB are free. {_other_places}')
 
@@ -131,16 +136,15 @@ def decoded(
     show:bool=True, # show a progress bar
     verify:bool=False, # check every pixel of the cache, though its size and time are as they were
     decoder:int=decoder_version, # 2: as artgan 0.1 did it
-    frames=None, # `Frames` (see `artgan.films`) where a file may give several pictures
-)->tuple: # uint8 [N, size, size, 3], memory-mapped where there is a cache, and a dictionary: `files`, `skipped`, `fingerprint`
+    mode:str='RGB', # a key of `artgan.modes.modes`
+)->tuple: # uint8 [N, size, size, channels], memory-mapped where there is a cache, and a dictionary: `files`, `skipped`, `fingerprint`
     "Decode files, or open what was decoded before; raises `InputError` where none can be read, or there is no room for them"
-    decode, words = (frames.decode_all, frames.about) if frames else (decode_all, None)
-    def make(path): return _make_cache(files, path, size, crop, workers, show, decoder, decode)
+    def make(path): return _make_cache(files, path, size, crop, workers, show, decoder, mode)
     if cache is None: return make(None)
-    path, before = (_cache_path(files, name, size, crop, cache, version, words) for version in (decoder, 2))
+    path, before = (_cache_path(files, name, size, crop, cache, version, mode) for version in (decoder, 2))
     if show and before.exists() and not path.exists():
         say('The pictures are decoded anew, once: colour profiles are now applied, and large JPEGs read in a faster way.')
-    return _cached(files, path, size, verify, make)
+    return _cached(files, path, size, verify, make, mode)
 
 # %% ../nbs/00b_cache.ipynb #5af0a751
 def is_address(

@@ -14,7 +14,7 @@ from fastcore.basics import patch
 from torch import nn
 
 from .core import InputError, progress, say
-from .data import Batches, repeats, to_bytes
+from .data import Batches, repeats, to_bytes, to_float
 from .features import MISSING, extract_features, metrics_available
 from .metrics import quick_score
 from .step import sample
@@ -212,7 +212,7 @@ def _spread(small): # mean distance of two pictures
 def _pictures_alike(run, batches):
     "Notes where the generator's pictures have become alike, or have other colours"
     chosen = torch.linspace(0, len(batches.images) - 1, min(512, len(batches.images))).long()
-    real = _small(batches.images[chosen].permute(0, 3, 1, 2)/127.5 - 1).cpu()
+    real = _small(to_float(batches.images[chosen])).cpu()
     fake = _small(sample(run.sampler, run.fixed)).cpu()
     real = real[torch.randperm(len(real), generator=torch.Generator().manual_seed(0))]
     part, off = _spread(fake)/max(_spread(real), 1e-9), (fake.mean((0, 2, 3)) - real.mean((0, 2, 3))).abs().max().item()

@@ -15,15 +15,16 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from .core import as_path
+from .core import as_choice, as_path
 from .cache import fetched, is_address
 from .films import Frames, file_of, frames_of, near_copies, near_equal
 from .files import check_square, colour_profile, decode_all, scan_images, shown_name
+from .modes import modes, over_checkerboard, over_grey, transparency
 
 # %% ../nbs/01c_check.ipynb #65b9fa0d
 _modes = {'L': 'grey', '1': 'black and white', 'LA': 'grey', 'P': 'palette', 'CMYK': 'CMYK', 'YCCK': 'CMYK', 'LAB': 'CIELAB', 'HSV': 'HSV'}
 
-def _notes(data, img, size, crop, every_frame=False):
+def _notes(data, img, size, crop, see_through=0., mode='RGB'):
     "What is worth knowing of a picture that Pillow has opened, in a few words each"
     w, h = img.size
     turned = img.getexif().get(0x0112, 1)
@@ -38,7 +39,8 @@ def _notes(data, img, size, crop, every_frame=False):
     name, trouble, way = colour_profile(img)
     if trouble: found.append(('colour profile ignored', f'{name}: {trouble}'))
     elif way: found.append(('colour profile applied', name))
-    if img.has_transparency_data: found.append(('transparent', 'laid over white'))
+    if see_through: found.append(('transparent', f'{see_through:.0%} of its pixels, {"kept" if mode == "RGBA" else "laid over white"}'))
+    elif img.has_transparency_data: found.append(('alpha channel', 'opaque throughout'))
     if turned in range(2, 9): found.append(('turned upright', f'EXIF orientation {turned}'))
     frames, used = getattr(img, 'n_frames', 1), 'all are' if every_frame else 'the first is'
     if frames > 1: found.append(('animation or several pages', f'{frames}, {used} used'))
@@ -52,6 +54,25 @@ def _name_notes(name):
            'space at the end or beginning': any(p != p.strip() for p in parts)}
     return [('odd name', ', '.join(what for what, is_so in odd.items() if is_so))] if any(odd.values()) else []
 
+# %% ../nbs/01c_check.ipynb #9da7fd3e
+def _as_image(square): # uint8 [size, size, 3 or 1]
+    return Image.fromarray(square[..., 0] if square.shape[-1] == 1 else square)
+
+def _near_copies(squares, bits=6, levels=12):
+    "For each square picture the first one before it that looks the same, or -1"
+    squares = [_as_image(over_grey(s)) for s in squares]
+    hashes = np.array([imagehash.phash(s).hash.ravel() for s in squares], np.float32)*2 - 1
+    small = np.stack([np.asarray(s.resize((16, 16), Image.Resampling.BOX), np.float32) for s in squares])
+    small -= small.mean((1, 2), keepdims=True)
+    first = np.full(len(squares), -1)
+    for start in range(0, len(squares), 256):
+        apart = (hashes.shape[1] - hashes[start:start + 256] @ hashes.T)/2
+        for i, j in np.argwhere(apart <= bits):
+            i += start
+            both_new = j < i and first[i] < 0 and first[j] < 0
+            if both_new and np.abs(small[i] - small[j]).mean() < levels: first[i] = j
+    return first
+
 # %% ../nbs/01c_check.ipynb #67be74b8
 class CheckedFile(NamedTuple):
     "What was found out about one file"
@@ -59,10 +80,11 @@ class CheckedFile(NamedTuple):
     used: bool    # whether training uses it
     reason: str   # why not, otherwise empty
     notes: list   # (kind, detail) of what is worth knowing
-    thumbnail: np.ndarray # the square that training sees, uint8 [size, size, 3], where something was noted; otherwise None
+    thumbnail: np.ndarray # the square that training sees, uint8 [size, size, channels], where something was noted; otherwise None
     format: str = '' # Pillow's name of it, where it is a picture
     shape: tuple = () # height and width in the file, in pixels
     frames: int = 0 # of an animation, or pages; 1 for most
+    see_through: float = 0. # part of the pixels that are not opaque
 
 @dataclass
 class ImageReport:
@@ -70,6 +92,7 @@ class ImageReport:
     source: str   # folder, zip or list
     size: int     # of the squares
     files: list   # a `CheckedFile` for each, pictures and others, sorted by name
+    mode: str = 'RGB' # in which training sees them, see `artgan.modes`
 
     @property
     def used(self):
@@ -101,6 +124,9 @@ class ImageReport:
         text += f', and skip {len(self.skipped):,} that cannot be read.' if self.skipped else '; all can be read.'
         formats = Counter(f.format for f in self.used)
         if len(formats) > 1: text += f" Formats: {', '.join(f'{k} {format}' for format, k in formats.most_common())}."
+        if clear := sum(f.see_through > 0 for f in self.used):
+            text += f" {'All' if clear == len(self.used) else f'{clear:,}'} of them use transparency, which is "
+            text += 'kept.' if self.mode == 'RGBA' else "laid over white; mode='RGBA' keeps it."
         if passed: text += f" {passed:,} other {'file or folder is' if passed == 1 else 'files or folders are'} passed over."
         if equal: text += f' {equal:,} frames of films are left out: {near_equal}.'
         are = 'is a copy of another: it counts' if copies == 1 else 'are copies of others: they count'
@@ -127,7 +153,7 @@ def _thumbnail(f):
     "The square of a file as an HTML image"
     if f.thumbnail is None: return ''
     file = io.BytesIO()
-    Image.fromarray(f.thumbnail).save(file, 'PNG')
+    _as_image(over_checkerboard(f.thumbnail)).save(file, 'PNG')
     png = base64.b64encode(file.getvalue()).decode()
     return f'<img width=64 title="{html.escape(shown_name(f.name))}" src="data:image/png;base64,{png}">'
 
@@ -147,24 +173,21 @@ def check_images(
     crop:str='center', # see `to_square`
     workers:int=None, # threads that decode; None: one a processor
     show:bool=True, # show a progress bar
-    frames:str='first', # of animations and files of several pages: 'first', or 'all' frames
-    every:int=None, # of a film's frames (and with 'all', of an animation's) take one in so many; None: 25 of a film, otherwise all
+    mode:str='RGB', # in which training sees them: 'RGB', 'RGBA' (keeps transparency) or 'L' (grey)
 )->ImageReport:
     "Look at every file before training, and change none; raises `InputError` where there is no picture, or an argument will not do"
-    size, crop = check_square(size, crop)
-    several = found if isinstance(found := frames_of(src, frames, every), Frames) else None
-    src = several.source if several else src
+    (size, crop), mode = check_square(size, crop), as_choice('mode', mode, modes)
     place = 'the list' if isinstance(src, (list, tuple)) else src if is_address(src) else str(as_path(src))
     src = fetched(src, show=show)
     files, others, passed = several.scan(src) if several else scan_images(src)
     notes, digests, squares, checked, seen, facts = {}, {}, {}, [], {}, {}
     def look(file, data, img):  # by several threads, each for files of its own
         digests[file.name] = hashlib.sha256(data).digest()
-        facts[file.name] = img.format, img.size[::-1], getattr(img, 'n_frames', 1)
-        notes[file.name] = _notes(data, img, size, crop, bool(several))
+        facts[file.name] = img.format, img.size[::-1], getattr(img, 'n_frames', 1), transparency(img)
+        notes[file.name] = _notes(data, img, size, crop, facts[file.name][-1], mode)
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', module='PIL')  # what Pillow finds odd, but reads
-        for image, file in (several.decode_all if several else decode_all)(files, size, crop, workers, show, look):
+        for image, file in decode_all(files, size, crop, workers, show, look, mode=mode):
             if isinstance(image, str): checked.append(CheckedFile(file.name, False, image, [], None))
             else: squares[file.name] = image
     names = [*squares]
@@ -179,4 +202,4 @@ def check_images(
         checked.append(CheckedFile(name, True, '', found, squares[name] if found else None, *facts[file]))
     checked += [CheckedFile(f.name, False, 'no picture by its name', [], None) for f in others]
     checked += [CheckedFile(name, False, reason, [], None) for name, reason in passed]
-    return ImageReport(place, size, sorted(checked, key=lambda f: f.name))
+    return ImageReport(place, size, sorted(checked, key=lambda f: f.name), mode)

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['stats', 'Pictures', 'to_float', 'to_bytes', 'repeats', 'load_images', 'load_wanted', 'split_indices', 'Rows',
-           'Batches', 'to_device', 'DeviceDataLoader', 'denorm', 'shown_once', 'show_images', 'show_batch', 'Replayed',
-           'is_files', 'data_name', 'open_batches', 'open_data', 'cache_folder', 'clear_cache', 'fingerprint',
-           'images_of', 'list_cache', 'picture_keys']
+           'Batches', 'to_device', 'DeviceDataLoader', 'denorm', 'as_shown', 'shown_once', 'show_images', 'show_batch',
+           'is_files', 'data_name', 'open_batches', 'open_data', 'Replayed', 'cache_folder', 'clear_cache',
+           'fingerprint', 'images_of', 'list_cache', 'picture_keys']
 
 # %% ../nbs/01_data.ipynb #77e3e02c
 import hashlib, operator, os, warnings
@@ -18,16 +18,17 @@ import torch
 from torchvision.utils import make_grid
 
 from .cache import cache_folder, clear_cache, decoded, decoder_version, fetched, fingerprint, list_cache, source_name
-from .core import InputError, as_flag, as_number, as_path, as_whole, say
+from .core import InputError, as_choice, as_flag, as_number, as_path, as_whole, say
 from .files import check_square, folder_of, kinds_of, scan_images, shown_name
-from .films import Frames, frames_of, near_equal
-from .given import from_array, from_items, images_of, is_items, picture_keys
+from .given import (PremultipliedBatches, Replayed, from_array, from_items, images_of, is_items, picture_keys,
+    say_transparent)
+from .modes import check_mode, divided_out, in_mode, mode_of, modes, over_checkerboard, premultiplied
 
 # %% ../nbs/01_data.ipynb #fade0990
 @dataclass
 class Pictures:
-    "A set of decoded pictures; `p[i]` is `(image [3, size, size] in [-1, 1], label)`, as in a torch data set, and `p[a:b]` a batch of both"
-    images: np.ndarray   # uint8 [N, size, size, 3], memory-mapped where there is a cache
+    "A set of decoded pictures; `p[i]` is `(image [channels, size, size] in [-1, 1], label)`, as in a data set; `p[a:b]` a batch of both"
+    images: np.ndarray   # uint8 [N, size, size, channels], memory-mapped where there is a cache
     labels: np.ndarray   # int64 [N], indexes into `classes`
     classes: list        # names of the labels, sorted
     files: list          # name of each picture
@@ -46,20 +47,23 @@ class Pictures:
         n, size = self.images.shape[:2]
         return f'{n:,} pictures of {size} x {size} in {len(self.classes)} classes from {self.name}, {len(self.skipped)} files skipped'
 
-_all_ = ['cache_folder', 'clear_cache', 'fingerprint', 'images_of', 'list_cache', 'picture_keys']
+_all_ = ['Replayed', 'cache_folder', 'clear_cache', 'fingerprint', 'images_of', 'list_cache', 'picture_keys']
 
 # %% ../nbs/01_data.ipynb #a1de82f2
 def to_float(
     images:torch.Tensor, # uint8 [N, height, width, channels]
-)->torch.Tensor: # float32 [N, channels, height, width] in [-1, 1], channels_last
+)->torch.Tensor: # float32 [N, channels, height, width] in [-1, 1], channels_last; RGBA premultiplied
     "Bytes to what a network takes"
-    return torch.sub(images.permute(0, 3, 1, 2), 127.5).div_(127.5)
+    x = images.permute(0, 3, 1, 2)
+    return torch.sub(premultiplied(x) if x.shape[1] == 4 else x, 127.5).div_(127.5)
 
 def to_bytes(
-    images:torch.Tensor, # float [N, channels, height, width] in [-1, 1]
+    images:torch.Tensor, # float [N, channels, height, width] in [-1, 1], RGBA premultiplied
 )->torch.Tensor: # uint8 [N, height, width, channels], on the CPU
     "The way back, from what a network gives to bytes"
-    return images.float().add(1).mul(127.5).round().clamp(0, 255).to('cpu', torch.uint8).permute(0, 2, 3, 1).contiguous()
+    x = images.float().add(1).mul(127.5)
+    x = (divided_out(x) if x.shape[1] == 4 else x).round()
+    return x.clamp(0, 255).to('cpu', torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 # %% ../nbs/01_data.ipynb #5e0c0b00
 def repeats(
@@ -85,8 +89,7 @@ def load_images(
     show:bool=True, # show a progress bar, and say what was passed over
     verify:bool=False, # check every pixel of the cache, though its size and time are as they were
     decoder:int=decoder_version, # 2: find and decode what artgan 0.1 did, as it did
-    frames:str='first', # of animations and files of several pages: 'first', or 'all' frames
-    every:int=None, # of a film's frames (and with 'all', of an animation's) take one in so many; None: 25 of a film, otherwise all
+    mode:str=None, # 'RGB', 'RGBA' (keeps transparency) or 'L' (grey), see `artgan.modes`; None: RGB
 )->Pictures:
     """Decode every picture of `src` once; later calls open the result.
 
@@ -104,10 +107,10 @@ def load_images(
     kinds = kinds_of(others)
     are = 'file that is no picture' if len(others) == 1 else 'files that are no pictures'
     if show and kinds: say(f'passed over {len(others)} {are}: {kinds}')
-    images, about = decoded(files, name, size, crop, folder, workers, show, verify, decoder, several)
-    equal = sum(reason == near_equal for _, reason in about['skipped'])
-    if show and equal: say(f"took {len(about['files']):,} frames, and left out {equal:,} that are {near_equal}")
-    skipped = [*(p for p in passed if p[1].startswith('folder that cannot')), *(tuple(s) for s in about['skipped'] if s[1] != near_equal)]
+    images, about = decoded(files, name, size, crop, folder, workers, show, verify, decoder,
+                            as_choice('mode', 'RGB' if mode is None else mode, modes))
+    if show and mode is None: say_transparent(about.get('transparent'), len(images))
+    skipped = [*(p for p in passed if p[1].startswith('folder that cannot')), *(tuple(s) for s in about['skipped'])]
     if skipped: warnings.warn(_skipped_message(skipped, len(files)), stacklevel=2)
     labels = [label(n) for n in about['files']]
     classes = sorted(set(labels))
@@ -126,12 +129,13 @@ def load_wanted(
     size:int, # side of the square, in pixels
     crop:str, # see `to_square`
     wanted:str=None, # fingerprint that the pictures had when a run began; None: there is none
+    mode:str=None, # as for `load_images`
 )->Pictures:
     "The pictures as they are decoded today, or as artgan 0.1 did it, if only that gives what is wanted"
-    pictures = load_images(src, size, crop)
+    pictures = load_images(src, size, crop, mode=mode)
     if wanted in (None, pictures.fingerprint): return pictures
     with warnings.catch_warnings(action='ignore'):
-        try: then = load_images(src, size, crop, show=False, decoder=2)
+        try: then = load_images(src, size, crop, show=False, decoder=2, mode=mode or 'RGB')
         except InputError: return pictures  # that version would have found none
     return then if then.fingerprint == wanted else pictures
 
@@ -265,6 +269,12 @@ def denorm(
     "Undo the normalisation, for showing"
     return images*stats[1][0] + stats[0][0]
 
+def as_shown(
+    images:torch.Tensor, # [N, channels, height, width] in [-1, 1], as networks see them
+)->torch.Tensor: # values in [0, 1]; of RGBA three channels
+    "The same for people: what is transparent lies over a checkerboard"
+    return denorm(over_checkerboard(images))
+
 # %% ../nbs/01_data.ipynb #08ef5a4d
 class _Once:
     "How a notebook displays a figure: at once, and then no longer by pyplot, which would show it again at the end of the cell"
@@ -292,10 +302,10 @@ def show_images(
     nrow:int=8, # pictures a row
     ax=None, # matplotlib axes; None: a new figure
 ): # the figure
-    "Show pictures as a grid"
+    "Show pictures as a grid, transparent ones over a checkerboard"
     images = (images.images if isinstance(images, Pictures) else images)[:as_whole('nmax', nmax, 1)]
-    if torch.is_tensor(images) and images.is_floating_point(): x = denorm(images.detach().float().cpu())
-    else: x = torch.as_tensor(np.asarray(images)).permute(0, 3, 1, 2)/255
+    if torch.is_tensor(images) and images.is_floating_point(): x = as_shown(images.detach().float().cpu())
+    else: x = torch.as_tensor(over_checkerboard(np.asarray(images))).permute(0, 3, 1, 2)/255
     grid = make_grid(x.clamp(0, 1), nrow=nrow, pad_value=1)
     if ax is None: _, ax = plt.subplots(figsize=(nrow, nrow*grid.shape[1]/grid.shape[2]))
     ax.imshow(grid.permute(1, 2, 0).numpy())
@@ -316,40 +326,6 @@ def show_batch(
         kind = type(batch).__name__ if not hasattr(batch, 'shape') else f'{batch.dtype} {tuple(batch.shape)}'
         raise InputError(f'found {kind} where pictures should be; pass a loader, or a batch [N, channels, height, width]')
     return show_images(batch, nmax)
-
-# %% ../nbs/01_data.ipynb #8f3999c1
-class Replayed:
-    "Any iterable of batches, with the `state_dict` that `Batches` has; sets torch's random state when it continues, and only then"
-    def __init__(self,
-        batches, # tensors, or tuples that begin with one
-    ): self.batches, self.given, self._resume = batches, 0, None
-
-    def __len__(self): return len(self.batches)
-
-    def __iter__(self):
-        resume, self._resume = self._resume, None
-        if resume: torch.set_rng_state(resume['epoch_start'])
-        self.epoch_start, self.given = torch.get_rng_state(), 0
-        it = iter(self.batches)
-        while resume and self.given < resume['given']:
-            next(it)
-            self.given += 1
-        if resume: torch.set_rng_state(resume['now'])
-        for batch in it:
-            self.given += 1
-            yield batch
-        self.epoch_start, self.given = torch.get_rng_state(), 0
-
-    def state_dict(self)->dict: # the random state at the start of the epoch and now, and the batches given between them
-        "What it takes to continue from here"
-        now = torch.get_rng_state()
-        return {'epoch_start': self.epoch_start if self.given else now, 'given': self.given, 'now': now}
-
-    def load_state_dict(self,
-        state:dict, # as `state_dict` gave it
-    ):
-        "Continue from there: the next iteration is the rest of that epoch, and leaves torch's random state as it was then"
-        self._resume = state
 
 # %% ../nbs/01_data.ipynb #14a42028
 def is_files(
@@ -387,6 +363,7 @@ def open_batches(
     data, # any iterable of batches that can be run through once an epoch
     size, # that the caller asked for, in pixels, or None
     hold_out, # part of the pictures to keep from training: must be 0
+    mode:str=None, # that the caller asked for, or None
 )->tuple: # batches with a `state_dict`, and what they are, a dictionary for config.json
     "Batches ready made, checked; raises `InputError` for what a run cannot use"
     if hold_out:
@@ -402,15 +379,17 @@ def open_batches(
         first = next((images_of(b) for b in data), None)
     if first is None: raise InputError('data gives no batches')
     _check_first(first, size)
-    about = dict(size=first.shape[2], channels=first.shape[1], batch_size=len(first),
+    check_mode(mode, first.shape[1], 'the batches')
+    about = dict(size=first.shape[2], channels=first.shape[1], mode=mode_of(first.shape[1]), batch_size=len(first),
                  data=dict(name='batches', batches=len(data) if hasattr(data, '__len__') else None))
+    if about['mode'] == 'RGBA' and not isinstance(data, Batches): data = PremultipliedBatches(data)
     return (data if hasattr(data, 'state_dict') else Replayed(data)), about
 
 # %% ../nbs/01_data.ipynb #2483d1c7
 def _check_array(images, size):
     "Refuse an array that does not hold square pictures"
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] not in (1, 3):
-        raise InputError(f'the array is {images.dtype} {images.shape}; it must be uint8 [N, size, size, 3] (or 1 for grey), '
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] not in modes.values():
+        raise InputError(f'the array is {images.dtype} {images.shape}; it must be uint8 [N, size, size, 3] (1 for grey, 4 for RGBA), '
                          'values 0 to 255')
     if size not in (None, images.shape[1]):
         raise InputError(f'size is {size}, but the pictures have {images.shape[1]} pixels; leave size out')
@@ -424,23 +403,26 @@ def open_data(
     seed:int, # of the order, and of the choice of what is held out
     device, # where the batches are wanted
     wanted:str=None, # fingerprint of the pictures of a run that goes on, see `load_wanted`
+    mode:str=None, # a key of `artgan.modes.modes`; None: as the data come, files as `before`
+    before:str=None, # mode of a run that goes on; None: RGB
 )->tuple: # batches with a `state_dict`, and what they are, a dictionary for config.json
     "Batches from whatever the caller has; raises `InputError` for what a run cannot use"
-    name, size, frames = data_name(data), as_whole('size', size, 1, optional=True), getattr(data, 'about', {})
+    name, size = data_name(data), as_whole('size', size, 1, optional=True)
+    if mode is not None: as_choice('mode', mode, modes)
     if isinstance(data, dict): data = images_of(data)
-    if is_files(data): data = load_wanted(data, size or 64, crop, wanted)
-    elif not isinstance(data, Pictures) and is_items(data): data = from_items(data, size, crop)
-    elif isinstance(data, (np.ndarray, torch.Tensor)): data = from_array(data)
-    if not isinstance(data, (Pictures, np.ndarray)): return open_batches(data, size, hold_out)
+    if is_files(data): data = load_wanted(data, size or 64, crop, wanted, mode or before)
+    elif not isinstance(data, Pictures) and is_items(data): data = from_items(data, size, crop, mode or before)
+    elif isinstance(data, (np.ndarray, torch.Tensor)): data = in_mode(from_array(data), mode)
+    if not isinstance(data, (Pictures, np.ndarray)): return open_batches(data, size, hold_out, mode)
     images = data.images if isinstance(data, Pictures) else data
     _check_array(images, size)
+    check_mode(mode, images.shape[3], 'the pictures')
     kept, held = split_indices(len(images), hold_out, seed) if hold_out else (None, None)
     n = len(images) if kept is None else len(kept)
     if batch_size > n:
         raise InputError(f'batch_size is {batch_size}, but there are only {n} pictures; pass batch_size={2**(n.bit_length()-1)} or less')
-    mark = data.fingerprint if isinstance(data, Pictures) else fingerprint(images)
-    about = dict(name=name, pictures=len(images), fingerprint=mark, **frames)
-    about = dict(size=images.shape[1], channels=images.shape[3], batch_size=batch_size, data=about)
+    about = dict(name=name, pictures=len(images), fingerprint=data.fingerprint if isinstance(data, Pictures) else fingerprint(images))
+    about = dict(size=images.shape[1], channels=images.shape[3], mode=mode_of(images.shape[3]), batch_size=batch_size, data=about)
     batches = Batches(data, batch_size, seed=seed, device=device, indices=kept)
     if held is not None: batches.held_out = images[held]
     return batches, about

@@ -22,6 +22,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .core import check_device, InputError, progress, written_whole
 from .data import Pictures, cache_folder, fingerprint, to_bytes
+from .modes import modes, over_grey
 
 # %% ../nbs/05_features.ipynb #06a0a8ea
 MISSING = "scores need `pip install 'artgan[metrics]'`"
@@ -36,8 +37,9 @@ def need_metrics():
 
 # %% ../nbs/05_features.ipynb #b6de4867
 def as_bytes(
-    images, # `Pictures`, uint8 [N, height, width, 3 or 1], or a tensor of floats [N, 3 or 1, height, width] in [-1, 1]
+    images, # `Pictures`, uint8 [N, height, width, 3, 1 or 4], or a tensor of floats [N, 3, 1 or 4, height, width] in [-1, 1]
     least:int=2, # pictures, fewer are refused
+    lay:bool=True, # RGBA over grey, so that it becomes RGB
 )->np.ndarray:
     "uint8 [N, height, width, channels], whichever way the pictures came"
     if isinstance(images, Pictures): images = images.images
@@ -54,12 +56,12 @@ def as_bytes(
                                  'pass floats in [-1, 1], or bytes')
             images = to_bytes(images)
         images = images.numpy()
-    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in modes.values():
         what = f'{images.dtype} {images.shape}' if isinstance(images, np.ndarray) else type(images).__name__
-        raise InputError(f'the pictures are {what}; pass `Pictures`, uint8 [N, height, width, 3 or 1], '
-                         'or a tensor of floats [N, 3 or 1, height, width] in [-1, 1]')
+        raise InputError(f'the pictures are {what}; pass `Pictures`, uint8 [N, height, width, 3, 1 or 4], '
+                         'or a tensor of floats [N, 3, 1 or 4, height, width] in [-1, 1]')
     if len(images) < least: raise InputError(f'{len(images)} pictures are too few: pass at least {least}')
-    return images
+    return over_grey(images) if lay else images
 
 def check_alike(
     generated:np.ndarray, # uint8 [N, height, width, channels]
@@ -68,7 +70,7 @@ def check_alike(
     "Refuse to compare pictures of different shape, both uint8 [N, height, width, channels]"
     (*size, channels), (*real_size, real_channels) = generated.shape[1:], real.shape[1:]
     if channels != real_channels:
-        kinds = {1: 'grey', 3: 'RGB'}
+        kinds = {1: 'grey', 3: 'RGB', 4: 'RGBA'}
         raise InputError(f'the generated pictures are {kinds[channels]}, the real ones {kinds[real_channels]}: '
                          'make them the same before you compare them')
     if size != real_size:

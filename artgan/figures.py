@@ -18,6 +18,7 @@ from .core import InputError, check_whole
 from .data import to_float
 from .models import discriminator, generator
 from .features import as_bytes
+from .modes import over_checkerboard
 from .runs import run_path
 from .weights import draw_latents, read_safetensors
 from .results import PlotFigure, run_pictures
@@ -36,7 +37,7 @@ def plot_layers(
     maps = maps_by_side(generator.network, latent, least=generator.channels + 1)  # not the picture itself
     fig, axes = plt.subplots(
         len(maps), channels + 1, figsize=(0.95*(channels + 1), 1.2*len(maps)), squeeze=False, layout='constrained', FigureClass=PlotFigure)
-    axes[0, 0].imshow(generator(latent)[0].squeeze(), cmap='gray')
+    axes[0, 0].imshow(over_checkerboard(generator(latent)[0]).squeeze(), cmap='gray')
     axes[0, 0].set_title('the picture', fontsize='small')
     for row, (side, m) in zip(axes, maps.items()):
         strongest = m[0].flatten(1).std(1).topk(min(channels, m.shape[1])).indices
@@ -77,7 +78,7 @@ def logits_over_time(
     "Logits of each snapshot's discriminator for real, held-out and generated pictures; raises `InputError` where the pictures are missing"
     check_whole('n', n, 1)
     pictures, held = run_pictures(run, data)
-    images, found = as_bytes(getattr(pictures, 'images', pictures)), {}
+    images, found = as_bytes(getattr(pictures, 'images', pictures), lay=False), {}
     trained = np.setdiff1d(np.arange(len(images)), held if held is not None else [])
     def some(at):
         evenly = at[np.linspace(0, len(at) - 1, min(n, len(at))).round().astype(int)]
@@ -178,8 +179,8 @@ def plot_latent_scaling(
     side = 1.05*len(values), 1.08*len(latents) + 0.5
     fig, axes = plt.subplots(len(latents), len(values), figsize=side, squeeze=False, layout='constrained', FigureClass=PlotFigure)
     for row, z in zip(axes, latents):
-        for ax, picture in zip(row, generator(torch.stack([z*v for v in values]))):
-            ax.imshow(picture.squeeze(), cmap='gray'); ax.axis('off')
+        pictures = over_checkerboard(generator(torch.stack([z*v for v in values])))
+        for ax, picture in zip(row, pictures): ax.imshow(picture.squeeze(), cmap='gray'); ax.axis('off')
     for ax, v in zip(axes[0], values): ax.set_title(f'{v:g}', fontsize='small')
     fig.suptitle('Latent scaling: every row is one latent, multiplied', fontsize='medium')
     return fig

@@ -6,7 +6,7 @@
 __all__ = ['no_pictures', 'heic_suffixes', 'heic_reason', 'crops', 'largest_file', 'reads_heic', 'picture_formats',
            'open_picture', 'kind_of_start', 'is_unsure_name', 'ImageFile', 'is_image_name', 'shown_name',
            'open_archive', 'kinds_of', 'scan_images', 'find_images', 'folder_of', 'artist_of', 'class_counts',
-           'colour_profile', 'to_rgb', 'check_square', 'to_square', 'decode', 'decode_file', 'decode_all']
+           'colour_profile', 'to_mode', 'to_rgb', 'check_square', 'to_square', 'decode', 'decode_file', 'decode_all']
 
 # %% ../nbs/00a_files.ipynb #9dca7962
 import importlib.util, io, lzma, mimetypes, os, tarfile, tempfile, threading, zipfile, zlib
@@ -22,6 +22,7 @@ from PIL import Image, ImageCms, ImageOps
 import torchvision.transforms.functional as TF
 
 from .core import InputError, as_choice, as_path, as_whole, free_space, progress
+from .modes import modes
 
 # %% ../nbs/00a_files.ipynb #4bd1ba4c
 # Pillow's names of what is no picture, or is opened by another program
@@ -303,19 +304,29 @@ def _in_srgb(img, way):
     return img
 
 # %% ../nbs/00a_files.ipynb #e0777de6
-def to_rgb(
+def to_mode(
     img:Image.Image, # any picture that Pillow opened; of an animation, the current frame
+    mode:str='RGB', # a key of `artgan.modes.modes`
     decoder:int=3, # 2: as artgan 0.1 did it, without profiles
-)->Image.Image: # upright, mode RGB
-    "Turn any picture into upright 8-bit sRGB, with transparency over white"
+)->Image.Image: # upright, of that mode
+    "Turn any picture into upright 8-bit sRGB, with transparency kept or, where the mode has none, over white; or into grey"
     way = colour_profile(img)[2] if decoder > 2 else None
     img = ImageOps.exif_transpose(img)
     if img.mode == 'F' or img.mode.startswith('I'): img = _to_8_bit(img, decoder)
     if way: img = _in_srgb(img, way)
     if img.has_transparency_data:
         img = img.convert('RGBA')
-        return Image.alpha_composite(Image.new('RGBA', img.size, 'white'), img).convert('RGB')
-    return img.convert('RGB')
+        if mode == 'RGBA': return img
+        img = Image.alpha_composite(Image.new('RGBA', img.size, 'white'), img)
+    img = img.convert('RGB')
+    return img if mode == 'RGB' else img.convert(mode)
+
+def to_rgb(
+    img:Image.Image, # any picture that Pillow opened
+    decoder:int=3, # 2: as artgan 0.1 did it
+)->Image.Image: # upright, mode RGB
+    "`to_mode` for RGB"
+    return to_mode(img, 'RGB', decoder)
 
 # %% ../nbs/00a_files.ipynb #cdf47ab5
 crops = ('center', 'pad', 'stretch')
@@ -328,9 +339,9 @@ def check_square(
     return as_whole('size', size, 1), as_choice('crop', crop, crops)
 
 def to_square(
-    img:Image.Image, # an RGB picture of any shape
+    img:Image.Image, # a picture of any shape, in one of our modes
     size:int=64, # side of the square, in pixels
-    crop:str='center', # 'center' cuts the ends off, 'pad' fills up with white, 'stretch' bends
+    crop:str='center', # 'center' cuts the ends off, 'pad' fills up with white (RGBA: with nothing), 'stretch' bends
 )->Image.Image: # size by size
     "Resize a picture to a square, with antialiasing; raises `InputError` as `check_square` does"
     size, crop = check_square(size, crop)
@@ -342,7 +353,7 @@ def to_square(
         return TF.center_crop(TF.resize(img, size), [size, size])
     if crop == 'stretch': return TF.resize(img, [size, size])
     small = img.resize([max(1, round(side*size/max(img.size))) for side in img.size], Image.Resampling.BILINEAR)
-    square = Image.new('RGB', (size, size), 'white')
+    square = Image.new(img.mode, (size, size), (0, 0, 0, 0) if img.mode == 'RGBA' else 'white')
     square.paste(small, ((size - small.width)//2, (size - small.height)//2))
     return square
 
@@ -360,14 +371,16 @@ def decode(
     crop:str='center', # see `to_square`
     look=lambda img: None, # called with the opened picture before it is decoded
     decoder:int=3, # 2: as artgan 0.1 did it
-)->np.ndarray: # uint8 [size, size, 3]
-    "The content of a picture file as a square of RGB bytes; raises what Pillow raises when it is broken"
+    mode:str='RGB', # a key of `artgan.modes.modes`
+)->np.ndarray: # uint8 [size, size, channels]
+    "The content of a picture file as a square of bytes; raises what Pillow raises when it is broken"
     if data.startswith(b'\x89PNG'):
         with open_picture(data) as img: img.verify()
     with open_picture(data) as img:
         look(img)
         if decoder > 2: _draft(img, size, crop)
-        return np.asarray(to_square(to_rgb(img, decoder), size, crop))
+        square = np.asarray(to_square(to_mode(img, mode, decoder), size, crop))
+        return square.reshape(*square.shape[:2], modes[mode])
 
 # %% ../nbs/00a_files.ipynb #6a06ec4f
 largest_file = 2**30  # bytes; more is not a picture, or not one for this
@@ -388,12 +401,12 @@ def decode_file(
     crop:str, # see `to_square`
     look=lambda data, img: None, # called with the content and the opened picture, before it is decoded
     decoder:int=3, # 2: as artgan 0.1 did it
-    how=decode, # what makes pixels of the content, called as `decode` is
-): # uint8 [size, size, 3], or a sentence: the reason why there is no picture
+    mode:str='RGB', # a key of `artgan.modes.modes`
+): # uint8 [size, size, channels], or a sentence: the reason why there is no picture
     "The decoded file, or the reason why there is none: the one place that decides what training uses"
     data = _read(file, archive)
     if isinstance(data, str): return data
-    try: return how(data, size, crop, lambda img: look(data, img), decoder)
+    try: return decode(data, size, crop, lambda img: look(data, img), decoder, mode)
     except Image.UnidentifiedImageError:
         return heic_reason if kind_of_start(data) == 'HEIC' and not reads_heic() else 'not a picture that can be read'
     except Image.DecompressionBombError: return f'too large (more than {2*Image.MAX_IMAGE_PIXELS/1e6:.0f} million pixels)'
@@ -409,13 +422,14 @@ def decode_all(
     show:bool=True, # show a progress bar
     look=lambda file, data, img: None, # called by a thread with the file, its content and the opened picture
     decoder:int=3, # 2: as artgan 0.1 did it
-    how=decode, # what makes pixels of the content, see `decode_file`
-): # pairs of uint8 [size, size, 3], or the reason why there is none, and the file
+    mode:str='RGB', # a key of `artgan.modes.modes`
+): # pairs of uint8 [size, size, channels], or the reason why there is none, and the file
     "Yield, in order, what `decode_file` makes of each file, and the file; raises `InputError` for arguments that will not do"
     size, crop, workers = *check_square(size, crop), as_whole('workers', workers, 1, optional=True)
+    as_choice('mode', mode, modes)
     opened = open_archive(files[0].path, unpack=True) if files[0].zipped else nullcontext()
     with opened as archive, ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        decoded = pool.map(lambda f: decode_file(f, archive, size, crop, partial(look, f), decoder, how), files)
+        decoded = pool.map(lambda f: decode_file(f, archive, size, crop, partial(look, f), decoder, mode), files)
         bar = progress(decoded, total=len(files), desc='decoding', unit=' pictures', disable=not show)
         try: yield from zip(bar, files)
         finally: pool.shutdown(cancel_futures=True)  # an interrupt need not wait for what is still queued

@@ -16,6 +16,7 @@ from .copying import Nearness, look_for_copies, most_suspicious
 from .core import InputError
 from .data import shown_once
 from .features import as_bytes, metrics_available
+from .modes import over_checkerboard
 from .results import run_pictures
 from .weights import generate
 
@@ -41,7 +42,7 @@ def _show_nearest(found, n):
     axes = top.subplots(2, len(worst), squeeze=False)
     for (above, below), i in zip(axes.T, worst):
         for ax, picture in ((above, found.pictures[i]), (below, found.nearest[i])):
-            ax.imshow(picture.squeeze(), cmap='gray')
+            ax.imshow(over_checkerboard(picture).squeeze(), cmap='gray')
             ax.set(xticks=[], yticks=[])
         near = found.limit is not None and found.distances[i] < found.limit
         above.set_title(f'{found.distances[i]:.2f}', fontsize='small', color='crimson' if near else 'black')
@@ -81,9 +82,9 @@ def nearest(
     if run is None and data is None:
         raise InputError('the package carries a generator, but not the paintings that it was trained on: pass them as data')
     real, held = (data, None) if run is None else run_pictures(run, data)
-    real = as_bytes(getattr(real, 'images', real), least=20)
+    real = as_bytes(getattr(real, 'images', real), least=20, lay=False)
     if pictures is None: pictures = generate(run, 256, device=device)
-    pictures = as_bytes(pictures, least=1)
+    pictures = as_bytes(pictures, least=1, lay=False)
     if pictures.shape[1:] != real.shape[1:]:
         raise InputError(f'the generated pictures are {pictures.shape[1:]}, the real ones {real.shape[1:]}: load them at the same size')
     kinds = [features] if features else ['pixels', 'lite0'] if metrics_available() else ['pixels']

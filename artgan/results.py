@@ -25,6 +25,7 @@ from torch import nn
 from .core import InputError, check_whole
 from .data import fingerprint, frames_of, is_files, load_wanted, split_indices
 from .metrics import Score, score
+from .modes import over_checkerboard
 from .runs import as_columns, history_rows, load_checkpoint, loss_of, metric_columns, read_about, read_history, run_path, sample_grids
 from .weights import generate, load_discriminator, load_generator
 from .video import make_video, show_video
@@ -245,9 +246,9 @@ def to_jpeg(
     image:Image.Image, # any mode
     quality:int=88, # as Pillow has it, up to 95
 )->bytes:
-    "A picture as the bytes of a JPEG"
+    "A picture as the bytes of a JPEG, over a checkerboard if it is RGBA"
     buffer = io.BytesIO()
-    image.convert('RGB').save(buffer, 'jpeg', quality=quality)
+    over_checkerboard(image).convert('RGB').save(buffer, 'jpeg', quality=quality)
     return buffer.getvalue()
 
 def resized_grid(
@@ -274,9 +275,9 @@ def run_pictures(
     about = read_about(path)
     config = about['config']
     if data is None: data = next((s['data'] for s in reversed(about['sessions']) if 'data' in s), None)
+    how = config['size'], config['crop'], config['data'].get('fingerprint'), config['mode']
     if data is None: raise InputError(f'{path} does not say where its pictures are: pass them as data (on the command line --data)')
-    if is_files(data): data = frames_of(data, **{k: v for k, v in config['data'].items() if k in ('frames', 'every')})
-    pictures = load_wanted(data, config['size'], config['crop'], config['data'].get('fingerprint')) if is_files(data) else data
+    pictures = load_wanted(data, *how) if is_files(data) else data
     images = getattr(pictures, 'images', pictures)
     if not isinstance(images, np.ndarray) or images.ndim != 4:
         raise InputError(f'data is a {type(data).__name__}; pass the pictures of the run: '

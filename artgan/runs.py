@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['columns', 'metric_columns', 'run_format', 'run_path', 'History', 'read_history', 'as_columns', 'history_rows',
-           'migrate', 'read_about', 'write_about', 'recipe_of_run', 'data_of_run', 'loss_of', 'config_differences',
-           'open_run_folder', 'session_info', 'check_space', 'grid_path', 'save_samples', 'weights_digest',
-           'pack_weights', 'save_weights', 'snapshot_path', 'save_snapshot', 'sample_grids', 'checkpoints',
-           'save_checkpoint', 'load_verified', 'load_checkpoint']
+           'migrate', 'read_about', 'write_about', 'recipe_of_run', 'data_of_run', 'mode_of_run', 'loss_of',
+           'config_differences', 'open_run_folder', 'session_info', 'check_space', 'grid_path', 'save_samples',
+           'weights_digest', 'pack_weights', 'save_weights', 'snapshot_path', 'save_snapshot', 'sample_grids',
+           'checkpoints', 'save_checkpoint', 'load_verified', 'load_checkpoint']
 
 # %% ../nbs/08_runs.ipynb #f9a6a85d
 import hashlib, json, math, os, pickle, platform, re, time, warnings, zipfile
@@ -21,7 +21,8 @@ from torchvision.utils import save_image
 
 import artgan
 from .core import InputError, free_space, json_digest, move_aside, told_where, written_whole, say
-from .data import denorm
+from .data import as_shown
+from .modes import mode_of
 from .recipes import Recipe, migrate_words
 from .step import sample
 
@@ -153,7 +154,8 @@ def migrate(
     config:dict, # as any version wrote it
 )->dict:
     "A configuration in today's words; a field that a version did not have means what was done then"
-    return json.loads(json.dumps({**Recipe(), **dict(minutes=None, mirror=False, hold_out=0.), **migrate_words(config)}))
+    return json.loads(json.dumps({**Recipe(), **dict(minutes=None, mirror=False, hold_out=0.),
+                                  'mode': mode_of(config.get('channels')), **migrate_words(config)}))
 
 # %% ../nbs/08_runs.ipynb #552cadec
 def read_about(
@@ -202,6 +204,12 @@ def data_of_run(
 )->str: # as `artgan.cache.fingerprint` has it; None where there is no run, or its batches came ready made
     "The fingerprint of the pictures that the run at `path` was trained on"
     return ((_quiet_config(path) or {}).get('data') or {}).get('fingerprint')
+
+def mode_of_run(
+    path, # a folder
+)->str: # a key of `artgan.modes.modes`; None where there is no run, or its pictures have no mode
+    "The mode of the pictures of the run at `path`"
+    return (_quiet_config(path) or {}).get('mode')
 
 def loss_of(
     path, # a folder
@@ -296,9 +304,9 @@ def save_samples(
     path:Path, # its folder
     number:int, # of the grid; None: the one of the saved weights
 ):
-    "Draw the 64 fixed latents, eight a row, into the picture at `grid_path`"
+    "Draw the 64 fixed latents, eight a row, into the picture at `grid_path`, over a checkerboard where they are transparent"
     with written_whole(grid_path(path, number)) as tmp:
-        save_image(denorm(sample(state.sampler, state.fixed)).clamp(0, 1), tmp, nrow=8)
+        save_image(as_shown(sample(state.sampler, state.fixed)).clamp(0, 1), tmp, nrow=8)
 
 # %% ../nbs/08_runs.ipynb #b54be8c8
 def weights_digest(

@@ -15,13 +15,13 @@ from fastcore.basics import patch
 from .core import (InputError, as_choice, as_flag, as_number, as_path, as_whole, check_device, closing_bars, has_bfloat16,
     in_kernel, locked, move_aside, remove_parts, say, stop_on_interrupt, written_whole)
 from .files import crops
-from .data import Replayed, data_name, denorm, frames_of, images_of, open_data
+from .data import Replayed, as_shown, data_name, images_of, open_data
 from .models import build_pair, discriminator, generator
 from .augment import augment, random_flip
 from .recipes import Recipe, choose_recipe, default_recipe, make_recipe
 from .step import adam, sample, torch_settings, train_step, update_ema
 from .runs import (History, as_columns, check_space, checkpoints, columns, data_of_run, grid_path, history_rows, load_checkpoint,
-    open_run_folder, read_history, recipe_of_run, save_checkpoint, save_weights, session_info, write_about)
+    open_run_folder, mode_of_run, read_history, recipe_of_run, save_checkpoint, save_weights, session_info, write_about)
 from .results import Run
 from .callbacks import Bar, Callback, Grids, Scorer, Signs, callback_states, load_callback_states, tell
 
@@ -324,7 +324,7 @@ class Watch(Callback):
     def before_run(self, run):
         from artgan.live import LiveView  # brings ipywidgets, which a command line does not need
         def grid(number): return grid_path(run.path, number)
-        def pictures(run): return denorm(sample(run.sampler, run.fixed))
+        def pictures(run): return as_shown(sample(run.sampler, run.fixed))
         self.view = LiveView(run.path, run.config, run.stop, grid, pictures, len(columns))
     def after_read(self, run): self.view.update(run, run.history, run.progress())
     def after_epoch(self, run): self.view.update(run, run.history, run.progress())
@@ -369,6 +369,7 @@ def fit(
     recipe=None, # a key of `RECIPES`, or a `Recipe`; None: that of the run, otherwise the default for this device and time
     size:int=None, # side of the pictures in pixels: 32, 64, 128 or 256; None: that of the array or the batches, otherwise 64
     crop:str='center', # how pictures become square: 'center', 'pad' or 'stretch'
+    mode:str=None, # 'RGB', 'RGBA' (with transparency) or 'L' (grey); None: that of the run, of the array or the batches, otherwise RGB
     mirror:bool=False, # show every real picture mirrored half of the time: not for pictures with writing in them
     hold_out:float=0., # part of the pictures to keep from training, chosen by `seed`, for metrics that need unseen ones
     score_every:int=None, # thousand pictures between scores, 0: none; None: 50 where the `metrics` extra is installed
@@ -395,8 +396,8 @@ def fit(
     recipe = choose_recipe(recipe, device, minutes, lr=lr, **changes)
     recipe.validate(size or 64)
     with torch_settings(device, tf32), closing_bars():
-        wanted = None if fresh else data_of_run(path)
-        batches, about = open_data(frames_of(data, frames, every), size, recipe.batch_size, crop, hold_out, seed, device, wanted)
+        wanted, was = (None, None) if fresh else (data_of_run(path), mode_of_run(path))
+        batches, about = open_data(data, size, recipe.batch_size, crop, hold_out, seed, device, wanted, mode, was)
         recipe = make_recipe(recipe, batch_size=about.pop('batch_size'))  # batches ready made have their own
         recipe.validate(about['size'], about['channels'])
         config = dict(**recipe, **about, epochs=epochs, minutes=minutes, crop=crop, mirror=mirror, hold_out=hold_out,

@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 
 from .core import InputError, check_whole, free_name, progress, written_whole
-from .files import to_rgb, to_square
+from .files import to_mode, to_square
+from .modes import mode_of, over_checkerboard, over_grey
 from .data import to_bytes, to_float
 from .features import feature_network, metrics_available
 from .weights import draw_latents
@@ -108,11 +109,13 @@ def walk(
         writer = open_writer(part, fps, (pixels, pixels))
         try:
             for batch in progress(latents.split(64), desc='walk', unit=' batches'):
-                for picture in generator(batch): writer.write(np.asarray(enlarge(picture, pixels).convert('RGB'))[..., ::-1].copy())
+                for picture in generator(batch):
+                    frame = over_checkerboard(enlarge(picture, pixels)).convert('RGB')
+                    writer.write(np.asarray(frame)[..., ::-1].copy())
         finally: writer.release()
         check_video(part, len(latents), (pixels, pixels))
     stills = generator(latents[torch.linspace(0, len(latents) - 1, 12).round().long()])
-    with written_whole(path.with_suffix('.png')) as part: enlarge(np.concatenate(stills, 1)).save(part)
+    with written_whole(path.with_suffix('.png')) as part: over_checkerboard(enlarge(np.concatenate(stills, 1))).save(part)
     return Walk(path, path.with_suffix('.png'), latents)
 
 # %% ../nbs/12a_walks.ipynb #055a9d58
@@ -123,7 +126,7 @@ def _distance_to(target, device):
     def pixels(x): return sum(apart(x, side) for side in sides)/2
     if not metrics_available(): return pixels
     net = feature_network('lite0', device).requires_grad_(False)
-    def seen(x): return F.normalize(net((x.expand(-1, 3, -1, -1) + 1)*127.5)[0], dim=1)
+    def seen(x): return F.normalize(net((over_grey(x).expand(-1, 3, -1, -1) + 1)*127.5)[0], dim=1)
     with torch.no_grad(): wanted = seen(target)
     return lambda x: 3*pixels(x) + (1 - (seen(x)*wanted).sum(1))
 
@@ -145,8 +148,7 @@ def _opened(picture): # a PIL image of whatever names it
     return Image.fromarray(picture.squeeze(2) if picture.shape[2:] == (1,) else picture)
 
 def _as_target(picture, generator): # [1, channels, size, size] in [-1, 1]
-    picture = to_square(to_rgb(_opened(picture)), generator.size)  # upright, and transparency over white
-    pixels = np.asarray(picture if generator.channels == 3 else picture.convert('L'))
+    pixels = np.asarray(to_square(to_mode(_opened(picture), mode_of(generator.channels)), generator.size))
     return to_float(torch.tensor(pixels.reshape(1, generator.size, generator.size, generator.channels))).to(generator.device)
 
 # %% ../nbs/12a_walks.ipynb #cfbb9636
@@ -162,7 +164,7 @@ class Projection:
     @property
     def levels(self)->list: # of each picture on the way and, last, the one that was found
         "Root mean square difference of a pixel from the target, in levels of 255"
-        return [float(np.sqrt(np.square(p.astype(float) - self.target).mean())) for p in (*self.way, self.picture)]
+        return [float(np.sqrt(np.square(over_grey(p).astype(float) - over_grey(self.target)).mean())) for p in (*self.way, self.picture)]
 
     def __repr__(self):
         nearest, found = min(self.levels[:-1]), self.levels[-1]
@@ -175,7 +177,7 @@ class Projection:
         titles = 'looked for', 'best at random', *['on the way']*(len(self.way) - 1), 'found'
         axes, pictures = fig.subplots(1, 2 + len(self.way)), (self.target, *self.way, self.picture)
         for ax, picture, title, far in zip(axes, pictures, titles, (None, *self.levels)):
-            ax.imshow(picture.squeeze(), cmap='gray'); ax.axis('off')
+            ax.imshow(over_checkerboard(picture).squeeze(), cmap='gray'); ax.axis('off')
             ax.set_title(title if far is None else f'{title}\n{far:.0f} levels off', fontsize='small')
         buffer = io.BytesIO()
         fig.savefig(buffer, dpi=90, format='jpeg')
