@@ -35,10 +35,10 @@ def cache_folder()->Path: # where decoded pictures are kept
     "`ARTGAN_CACHE`, or ~/.cache/artgan; raises `InputError` where that is no path"
     return as_path(os.environ.get('ARTGAN_CACHE') or '~/.cache/artgan', 'ARTGAN_CACHE')
 
-def _cache_path(files, name, size, crop, cache, decoder=decoder_version, mode='RGB'):
+def _cache_path(files, name, size, crop, cache, decoder=decoder_version, mode='RGB', about=None):
     "The cache of these files: everything that decides the pixels is in its name"
     other = [] if mode == 'RGB' else [mode]
-    what = json.dumps([decoder, size, crop, [(f.name, f.size, f.stamp) for f in files], *other])
+    what = json.dumps([decoder, size, crop, [(f.name, f.size, f.stamp) for f in files], *other, *([about] if about else [])])
     return Path(cache)/f'{"-".join([name[:40], str(size), crop, *other])}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.rgb'
 
 # %% ../nbs/00b_cache.ipynb #c4f9484d
@@ -80,13 +80,13 @@ def _open_cache(path, size, verify=False, mode='RGB'):
         return None
 
 # %% ../nbs/00b_cache.ipynb #d80769ff
-def _make_cache(files, path, size, crop, workers, show, decoder=decoder_version, mode='RGB'):
+def _make_cache(files, path, size, crop, workers, show, decoder=decoder_version, mode='RGB', decode=decode_all):
     "Decode `files` into the file `path`, or into memory where there is no path"
     used, skipped, see_through = [], [], set()
     def look(file, data, img):  # by several threads
         if transparency(img): see_through.add(file.name)
     def usable():
-        for image, file in decode_all(files, size, crop, workers, show, look, decoder, mode):
+        for image, file in decode(files, size, crop, workers, show, look, decoder, mode):
             if isinstance(image, str): skipped.append((file.name, image))
             else:
                 used.append(file.name)
@@ -137,11 +137,13 @@ def decoded(
     verify:bool=False, # check every pixel of the cache, though its size and time are as they were
     decoder:int=decoder_version, # 2: as artgan 0.1 did it
     mode:str='RGB', # a key of `artgan.modes.modes`
+    frames=None, # `Frames` (see `artgan.films`) where a file may give several pictures
 )->tuple: # uint8 [N, size, size, channels], memory-mapped where there is a cache, and a dictionary: `files`, `skipped`, `fingerprint`
     "Decode files, or open what was decoded before; raises `InputError` where none can be read, or there is no room for them"
-    def make(path): return _make_cache(files, path, size, crop, workers, show, decoder, mode)
+    decode, words = (frames.decode_all, frames.about) if frames else (decode_all, None)
+    def make(path): return _make_cache(files, path, size, crop, workers, show, decoder, mode, decode)
     if cache is None: return make(None)
-    path, before = (_cache_path(files, name, size, crop, cache, version, mode) for version in (decoder, 2))
+    path, before = (_cache_path(files, name, size, crop, cache, version, mode, words) for version in (decoder, 2))
     if show and before.exists() and not path.exists():
         say('The pictures are decoded anew, once: colour profiles are now applied, and large JPEGs read in a faster way.')
     return _cached(files, path, size, verify, make, mode)

@@ -19,12 +19,12 @@ from .core import as_choice, as_path
 from .cache import fetched, is_address
 from .films import Frames, file_of, frames_of, near_copies, near_equal
 from .files import check_square, colour_profile, decode_all, scan_images, shown_name
-from .modes import modes, over_checkerboard, over_grey, transparency
+from .modes import modes, over_checkerboard, transparency
 
 # %% ../nbs/01c_check.ipynb #65b9fa0d
 _modes = {'L': 'grey', '1': 'black and white', 'LA': 'grey', 'P': 'palette', 'CMYK': 'CMYK', 'YCCK': 'CMYK', 'LAB': 'CIELAB', 'HSV': 'HSV'}
 
-def _notes(data, img, size, crop, see_through=0., mode='RGB'):
+def _notes(data, img, size, crop, see_through=0., mode='RGB', every_frame=False):
     "What is worth knowing of a picture that Pillow has opened, in a few words each"
     w, h = img.size
     turned = img.getexif().get(0x0112, 1)
@@ -57,21 +57,6 @@ def _name_notes(name):
 # %% ../nbs/01c_check.ipynb #9da7fd3e
 def _as_image(square): # uint8 [size, size, 3 or 1]
     return Image.fromarray(square[..., 0] if square.shape[-1] == 1 else square)
-
-def _near_copies(squares, bits=6, levels=12):
-    "For each square picture the first one before it that looks the same, or -1"
-    squares = [_as_image(over_grey(s)) for s in squares]
-    hashes = np.array([imagehash.phash(s).hash.ravel() for s in squares], np.float32)*2 - 1
-    small = np.stack([np.asarray(s.resize((16, 16), Image.Resampling.BOX), np.float32) for s in squares])
-    small -= small.mean((1, 2), keepdims=True)
-    first = np.full(len(squares), -1)
-    for start in range(0, len(squares), 256):
-        apart = (hashes.shape[1] - hashes[start:start + 256] @ hashes.T)/2
-        for i, j in np.argwhere(apart <= bits):
-            i += start
-            both_new = j < i and first[i] < 0 and first[j] < 0
-            if both_new and np.abs(small[i] - small[j]).mean() < levels: first[i] = j
-    return first
 
 # %% ../nbs/01c_check.ipynb #67be74b8
 class CheckedFile(NamedTuple):
@@ -174,9 +159,13 @@ def check_images(
     workers:int=None, # threads that decode; None: one a processor
     show:bool=True, # show a progress bar
     mode:str='RGB', # in which training sees them: 'RGB', 'RGBA' (keeps transparency) or 'L' (grey)
+    frames:str='first', # of animations and files of several pages: 'first', or 'all' frames
+    every:int=None, # of a film's frames (and with 'all', of an animation's) take one in so many; None: 25 of a film, otherwise all
 )->ImageReport:
     "Look at every file before training, and change none; raises `InputError` where there is no picture, or an argument will not do"
     (size, crop), mode = check_square(size, crop), as_choice('mode', mode, modes)
+    several = found if isinstance(found := frames_of(src, frames, every), Frames) else None
+    src = several.source if several else src
     place = 'the list' if isinstance(src, (list, tuple)) else src if is_address(src) else str(as_path(src))
     src = fetched(src, show=show)
     files, others, passed = several.scan(src) if several else scan_images(src)
@@ -184,10 +173,10 @@ def check_images(
     def look(file, data, img):  # by several threads, each for files of its own
         digests[file.name] = hashlib.sha256(data).digest()
         facts[file.name] = img.format, img.size[::-1], getattr(img, 'n_frames', 1), transparency(img)
-        notes[file.name] = _notes(data, img, size, crop, facts[file.name][-1], mode)
+        notes[file.name] = _notes(data, img, size, crop, facts[file.name][-1], mode, bool(several))
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', module='PIL')  # what Pillow finds odd, but reads
-        for image, file in decode_all(files, size, crop, workers, show, look, mode=mode):
+        for image, file in (several.decode_all if several else decode_all)(files, size, crop, workers, show, look, mode=mode):
             if isinstance(image, str): checked.append(CheckedFile(file.name, False, image, [], None))
             else: squares[file.name] = image
     names = [*squares]

@@ -20,6 +20,7 @@ from torchvision.utils import make_grid
 from .cache import cache_folder, clear_cache, decoded, decoder_version, fetched, fingerprint, list_cache, source_name
 from .core import InputError, as_choice, as_flag, as_number, as_path, as_whole, say
 from .files import check_square, folder_of, kinds_of, scan_images, shown_name
+from .films import Frames, frames_of, near_equal
 from .given import (PremultipliedBatches, Replayed, from_array, from_items, images_of, is_items, picture_keys,
     say_transparent)
 from .modes import check_mode, divided_out, in_mode, mode_of, modes, over_checkerboard, premultiplied
@@ -90,6 +91,8 @@ def load_images(
     verify:bool=False, # check every pixel of the cache, though its size and time are as they were
     decoder:int=decoder_version, # 2: find and decode what artgan 0.1 did, as it did
     mode:str=None, # 'RGB', 'RGBA' (keeps transparency) or 'L' (grey), see `artgan.modes`; None: RGB
+    frames:str='first', # of animations and files of several pages: 'first', or 'all' frames
+    every:int=None, # of a film's frames (and with 'all', of an animation's) take one in so many; None: 25 of a film, otherwise all
 )->Pictures:
     """Decode every picture of `src` once; later calls open the result.
 
@@ -108,9 +111,11 @@ def load_images(
     are = 'file that is no picture' if len(others) == 1 else 'files that are no pictures'
     if show and kinds: say(f'passed over {len(others)} {are}: {kinds}')
     images, about = decoded(files, name, size, crop, folder, workers, show, verify, decoder,
-                            as_choice('mode', 'RGB' if mode is None else mode, modes))
+                            as_choice('mode', 'RGB' if mode is None else mode, modes), several)
     if show and mode is None: say_transparent(about.get('transparent'), len(images))
-    skipped = [*(p for p in passed if p[1].startswith('folder that cannot')), *(tuple(s) for s in about['skipped'])]
+    equal = sum(reason == near_equal for _, reason in about['skipped'])
+    if show and equal: say(f"took {len(about['files']):,} frames, and left out {equal:,} that are {near_equal}")
+    skipped = [*(p for p in passed if p[1].startswith('folder that cannot')), *(tuple(s) for s in about['skipped'] if s[1] != near_equal)]
     if skipped: warnings.warn(_skipped_message(skipped, len(files)), stacklevel=2)
     labels = [label(n) for n in about['files']]
     classes = sorted(set(labels))
@@ -407,7 +412,7 @@ def open_data(
     before:str=None, # mode of a run that goes on; None: RGB
 )->tuple: # batches with a `state_dict`, and what they are, a dictionary for config.json
     "Batches from whatever the caller has; raises `InputError` for what a run cannot use"
-    name, size = data_name(data), as_whole('size', size, 1, optional=True)
+    name, size, frames = data_name(data), as_whole('size', size, 1, optional=True), getattr(data, 'about', {})
     if mode is not None: as_choice('mode', mode, modes)
     if isinstance(data, dict): data = images_of(data)
     if is_files(data): data = load_wanted(data, size or 64, crop, wanted, mode or before)
@@ -421,7 +426,8 @@ def open_data(
     n = len(images) if kept is None else len(kept)
     if batch_size > n:
         raise InputError(f'batch_size is {batch_size}, but there are only {n} pictures; pass batch_size={2**(n.bit_length()-1)} or less')
-    about = dict(name=name, pictures=len(images), fingerprint=data.fingerprint if isinstance(data, Pictures) else fingerprint(images))
+    mark = data.fingerprint if isinstance(data, Pictures) else fingerprint(images)
+    about = dict(name=name, pictures=len(images), fingerprint=mark, **frames)
     about = dict(size=images.shape[1], channels=images.shape[3], mode=mode_of(images.shape[3]), batch_size=batch_size, data=about)
     batches = Batches(data, batch_size, seed=seed, device=device, indices=kept)
     if held is not None: batches.held_out = images[held]

@@ -10,7 +10,7 @@ __all__ = ['film_suffixes', 'near_equal', 'Seen', 'near_copies', 'decode_frames'
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import imagehash
@@ -19,7 +19,8 @@ from PIL import Image
 
 from .core import InputError, as_choice, as_path, as_whole, progress
 from .cache import is_address
-from .files import ImageFile, decode, decode_all, is_image_name, open_picture, scan_images, to_rgb, to_square
+from .files import ImageFile, decode, decode_all, is_image_name, open_picture, scan_images, to_mode, to_square
+from .modes import modes, over_grey
 
 # %% ../nbs/00d_films.ipynb #98860f3e
 class Seen:
@@ -33,11 +34,12 @@ class Seen:
         self.hashes, self.small = np.zeros((16, 64), np.float32), np.zeros((16, 16, 16, 3), np.float32)
 
     def first_like(self,
-        picture, # uint8 [height, width, 3]
+        picture, # uint8 [height, width, channels]
         number:int, # which it is
     )->int: # the number of the first picture that looks the same, or -1: then it is remembered
         "Look at a picture"
-        img, n = Image.fromarray(picture), len(self.at)
+        seen, n = over_grey(picture), len(self.at)
+        img = Image.fromarray(seen[..., 0] if seen.shape[2] == 1 else seen)
         bits = imagehash.phash(img).hash.ravel()*np.float32(2) - 1
         small = np.asarray(img.convert('RGB').resize((16, 16), Image.Resampling.BOX), np.float32)
         if not self.light: small = small - small.mean((0, 1))
@@ -52,7 +54,7 @@ class Seen:
         return -1
 
 def near_copies(
-    pictures, # uint8 [N, height, width, 3], or a list of such pictures
+    pictures, # uint8 [N, height, width, channels], or a list of such pictures
 )->np.ndarray: # int64 [N]: for each the first one before it that looks the same, in whatever light, or -1
     "Which pictures look like an earlier one"
     seen = Seen(light=False)
@@ -65,19 +67,25 @@ def decode_frames(
     crop:str='center', # see `to_square`
     look=lambda img: None, # called with the opened picture before it is decoded
     decoder:int=3, # as `decode` has it
+    mode:str='RGB', # a key of `artgan.modes.modes`
     every:int=1, # of the frames, one in so many
-)->list: # of uint8 [size, size, 3]
+)->list: # of uint8 [size, size, channels]
     "All frames of a picture file as squares; raises what Pillow raises when it is broken"
     with open_picture(data) as img:
         if getattr(img, 'n_frames', 1) > 1 and img.format not in ('MPO', 'PSD'):  # previews or depth, and layers, are no frames
             look(img)
-            return [_square_at(img, i, size, crop, decoder) for i in range(0, img.n_frames, every)]
-    return [decode(data, size, crop, look, decoder)]
+            return [_square_at(img, i, size, crop, decoder, mode) for i in range(0, img.n_frames, every)]
+    return [decode(data, size, crop, look, decoder, mode)]
 
-def _square_at(img, i, size, crop, decoder):
+def _square(img, size, crop, mode, decoder=3):
+    "An open picture as bytes [size, size, channels]"
+    square = np.asarray(to_square(to_mode(img, mode, decoder), size, crop))
+    return square.reshape(*square.shape[:2], modes[mode])
+
+def _square_at(img, i, size, crop, decoder, mode):
     "Frame i of a picture as `decode` would give it"
     img.seek(i)
-    return np.asarray(to_square(to_rgb(img, decoder), size, crop))
+    return _square(img, size, crop, mode, decoder)
 
 def frame_name(
     name:str, # of the file
@@ -202,21 +210,21 @@ class Frames:
         stats = [(f, f.stat()) for f in films]
         return sorted([*found[0], *(ImageFile(f.name, f, s.st_size, s.st_mtime_ns, False) for f, s in stats)]), *found[1:]
 
-    def decode_all(self, files, size, crop, workers=None, show=True, look=lambda file, data, img: None, decoder=3):
+    def decode_all(self, files, size, crop, workers=None, show=True, look=lambda file, data, img: None, decoder=3, mode='RGB'):
         "As `decode_all`, for each frame of each file; a frame of a film that nearly equals an earlier one gives `near_equal`"
         films = [f for f in files if not f.zipped and is_film(f.path)]
         pictures, every = [f for f in files if f not in films], self.every or 1
-        def how(data, size, crop, look, decoder): return decode_frames(data, size, crop, look, decoder, every)
-        for squares, file in decode_all(pictures, size, crop, workers, show, look, decoder, how) if pictures else ():
+        how = partial(decode_frames, every=every)
+        for squares, file in decode_all(pictures, size, crop, workers, show, look, decoder, mode, how) if pictures else ():
             if isinstance(squares, str): yield squares, file
             else: yield from ((s, file._replace(name=frame_name(file.name, i*every))) for i, s in enumerate(squares))
-        for file in films: yield from self._film(file, size, crop, show, look)
+        for file in films: yield from self._film(file, size, crop, show, look, mode)
 
-    def _film(self, file, size, crop, show, look):
+    def _film(self, file, size, crop, show, look, mode):
         seen = Seen()
         for i, img in film_frames(file.path, self.every or 25, show):
             frame = file._replace(name=f'{file.name}#{i}')
-            square = np.asarray(to_square(img, size, crop))
+            square = _square(img, size, crop, mode)
             new = seen.first_like(square, i) < 0
             img.format = file.path.suffix[1:].upper()
             if new: look(frame, img.tobytes(), img)

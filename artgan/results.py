@@ -277,6 +277,7 @@ def run_pictures(
     if data is None: data = next((s['data'] for s in reversed(about['sessions']) if 'data' in s), None)
     how = config['size'], config['crop'], config['data'].get('fingerprint'), config['mode']
     if data is None: raise InputError(f'{path} does not say where its pictures are: pass them as data (on the command line --data)')
+    if is_files(data): data = frames_of(data, **{k: v for k, v in config['data'].items() if k in ('frames', 'every')})
     pictures = load_wanted(data, *how) if is_files(data) else data
     images = getattr(pictures, 'images', pictures)
     if not isinstance(images, np.ndarray) or images.ndim != 4:

@@ -15,7 +15,7 @@ from fastcore.basics import patch
 from .core import (InputError, as_choice, as_flag, as_number, as_path, as_whole, check_device, closing_bars, has_bfloat16,
     in_kernel, locked, move_aside, remove_parts, say, stop_on_interrupt, written_whole)
 from .files import crops
-from .data import Replayed, as_shown, data_name, images_of, open_data
+from .data import Replayed, as_shown, data_name, frames_of, images_of, open_data
 from .models import build_pair, discriminator, generator
 from .augment import augment, random_flip
 from .recipes import Recipe, choose_recipe, default_recipe, make_recipe
@@ -397,7 +397,7 @@ def fit(
     recipe.validate(size or 64)
     with torch_settings(device, tf32), closing_bars():
         wanted, was = (None, None) if fresh else (data_of_run(path), mode_of_run(path))
-        batches, about = open_data(data, size, recipe.batch_size, crop, hold_out, seed, device, wanted, mode, was)
+        batches, about = open_data(frames_of(data, frames, every), size, recipe.batch_size, crop, hold_out, seed, device, wanted, mode, was)
         recipe = make_recipe(recipe, batch_size=about.pop('batch_size'))  # batches ready made have their own
         recipe.validate(about['size'], about['channels'])
         config = dict(**recipe, **about, epochs=epochs, minutes=minutes, crop=crop, mirror=mirror, hold_out=hold_out,
@@ -411,8 +411,7 @@ def fit(
 # %% ../nbs/11_train.ipynb #13c95450
 def _run(run, data, fresh, show):
     "What `fit` does in a folder that nobody else writes to"
-    path, config = run.path, run.config
-    # first: a run that was killed in its first write has left nothing else
+    path, config = run.path, run.config  # now the parts: a run that was killed in its first write has left nothing else
     for part in (path, path/'generated', path/'checkpoints', path/'snapshots'): remove_parts(part)
     folder = open_run_folder(path, config, fresh)
     run.restore()
@@ -444,8 +443,7 @@ def _train(run, show):
 
 def _say_best(run, much=1.25):
     "Say when the last state is much worse than the best one"
-    found = run.history.column('frechet')
-    at = found == found
+    at = (found := run.history.column('frechet')) == found  # not where it is NaN
     if at.any() and found[at][-1] > much*found[at].min():
         say(f'the last Fréchet distance is {found[at][-1]:.0f}, the best was {found[at].min():.0f}: '
               f"load_generator('{run.path}/checkpoints/best.pt') gives that state")

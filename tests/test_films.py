@@ -75,6 +75,9 @@ def test_all_frames_of_animations_from_folders_zips_and_alone(tmp_path):
     assert load_images('pics.zip', 8, frames='all', show=False).fingerprint == whole.fingerprint != first.fingerprint
     assert load_images(folder, 8, frames='all', every=2, show=False).files == ['a.png', 'b.gif', 'b.gif#2', 'b.gif#4', 'pages']
     assert len(load_images(folder/'b.gif', 8, frames='all', show=False)) == 5
+    for mode, channels in (('L', 1), ('RGBA', 4)):
+        again = load_images(folder, 8, frames='all', mode=mode, show=False)
+        assert again.files == whole.files and again.images.shape == (8, 8, 8, channels)
     report = check_images(folder, 8, frames='all', show=False)
     assert len(report.used) == 8 and {f.name: f.frames for f in report.used}['b.gif'] == 5
     assert [d for _, d in report.groups['animation or several pages']] == ['5, all are used', '2, all are used']
@@ -88,7 +91,7 @@ def test_the_default_is_as_before(tmp_path):
     from artgan.cache import _cache_path
     from artgan.files import find_images
     found = find_images('.')
-    assert _cache_path(found, 'x', 64, 'center', 'c', 3, {}) == _cache_path(found, 'x', 64, 'center', 'c', 3) != _cache_path(found, 'x', 64, 'center', 'c', 3, dict(frames='all'))
+    assert _cache_path(found, 'x', 64, 'center', 'c', 3, about={}) == _cache_path(found, 'x', 64, 'center', 'c', 3) != _cache_path(found, 'x', 64, 'center', 'c', 3, about=dict(frames='all'))
 
 
 @pytest.mark.parametrize('suffix', ['.avi', '.mp4', '.webm'])
@@ -131,6 +134,7 @@ def test_lists_of_films_and_pictures(film, tmp_path):
     Image.new('RGB', (20, 20), 'red').save('a.png')
     other = make_film(tmp_path/'b.avi', scenes(2, seed=5))
     found = load_images([film, Path('a.png'), other], 16, every=8, show=False)
+    assert load_images([film, other], 16, every=8, mode='L', show=False).images.shape == (12, 16, 16, 1)
     assert len(found) == 13 and found.files[0] == 'a.png' and found.files[-1] == 'b.avi#8'
 
 
