@@ -7,7 +7,7 @@ __all__ = ['decoder_version', 'fingerprint', 'cache_folder', 'decoded', 'is_addr
            'list_cache', 'clear_cache']
 
 # %% ../nbs/00b_cache.ipynb #662a6f7e
-import hashlib, http.client, json, os, time, urllib.request, warnings
+import hashlib, http.client, json, math, os, time, urllib.request, warnings
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from .core import InputError, as_number, as_path, free_space, json_digest, locked, progress, remove_parts, say, written_whole
+from .shapes import as_shape, shown_shape
 from .files import decode_all, heic_reason, open_archive, reads_heic
 
 # %% ../nbs/00b_cache.ipynb #538f00d7
@@ -37,6 +38,7 @@ def cache_folder()->Path: # where decoded pictures are kept
 def _cache_path(files, name, size, crop, cache, decoder=decoder_version):
     "The cache of these files: everything that decides the pixels is in its name"
     what = json.dumps([decoder, size, crop, [(f.name, f.size, f.stamp) for f in files]])
+    size = size if isinstance(size, int) else shown_shape(size).replace(' ', '')
     return Path(cache)/f'{name[:40]}-{size}-{crop}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.rgb'
 
 # %% ../nbs/00b_cache.ipynb #c4f9484d
@@ -58,9 +60,10 @@ def _checked(path, size, verify):
     "The array and its description; raises ValueError where they do not fit"
     about, stat = _description(path), path.stat()
     n = len(about['files'])
-    if stat.st_size != n*size*size*3: raise ValueError('the array has another length than its description says')
+    height, width = as_shape('size', size)
+    if stat.st_size != n*height*width*3: raise ValueError('the array has another length than its description says')
     # mode 'c' is copy-on-write: torch wants memory it could write to, and the file stays as it is
-    images = np.memmap(path, np.uint8, 'c', shape=(n, size, size, 3))
+    images = np.memmap(path, np.uint8, 'c', shape=(n, height, width, 3))
     as_written = about.get('array') == [stat.st_size, stat.st_mtime_ns]
     if (verify or not as_written) and fingerprint(images) != about['fingerprint']:
         raise ValueError('its pixels have changed since it was written')
@@ -94,7 +97,7 @@ def _make_cache(files, path, size, crop, workers, show, decoder=decoder_version)
         if path is None: images = np.stack([*usable()])
         else:
             with written_whole(path) as tmp, open(tmp, 'wb') as out: out.writelines(usable())
-            images = np.memmap(path, np.uint8, 'c', shape=(len(used), size, size, 3))
+            images = np.memmap(path, np.uint8, 'c', shape=(len(used), *as_shape('size', size), 3))
     about = dict(files=used, skipped=[list(s) for s in skipped], fingerprint=fingerprint(images), decoder=decoder)
     if path is not None: _describe(path, about)
     return images, about
@@ -117,21 +120,21 @@ def _cached(files, path, size, verify, make):
         found = _usable(path, size, verify)  # by the process that held the lock
         if found: return found
         remove_parts(path.parent, path.stem)
-        need, free = len(files)*size*size*3, free_space(path.parent)
+        need, free = len(files)*math.prod(as_shape('size', size))*3, free_space(path.parent)
         if need <= free: return make(path)
         raise InputError(f'the decoded pictures need {need/1e6:,.0f} MB in {path.parent}, and {free/1e6:,.0f} MB are free. {_other_places}')
 
 def decoded(
     files:list, # of one source, see `find_images`
     name:str, # of the source
-    size:int, # side of the square, in pixels
-    crop:str, # see `to_square`
+    size:int, # side of a square in pixels, or (height, width)
+    crop:str, # see `to_shape`
     cache, # the folder for decoded pictures, or None: keep them in memory only
     workers:int=None, # threads that decode; None: one a processor
     show:bool=True, # show a progress bar
     verify:bool=False, # check every pixel of the cache, though its size and time are as they were
     decoder:int=decoder_version, # 2: as artgan 0.1 did it
-)->tuple: # uint8 [N, size, size, 3], memory-mapped where there is a cache, and a dictionary: `files`, `skipped`, `fingerprint`
+)->tuple: # uint8 [N, height, width, 3], memory-mapped where there is a cache, and a dictionary: `files`, `skipped`, `fingerprint`
     "Decode files, or open what was decoded before; raises `InputError` where none can be read, or there is no room for them"
     def make(path): return _make_cache(files, path, size, crop, workers, show, decoder)
     if cache is None: return make(None)

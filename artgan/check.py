@@ -18,21 +18,30 @@ from PIL import Image
 
 from .core import as_path
 from .cache import fetched, is_address
-from .files import check_square, colour_profile, decode_all, scan_images, shown_name
+from .shapes import as_shape, as_size, shapes_with, shown_shape
+from .files import check_shape, colour_profile, decode_all, scan_images, shown_name
 
 # %% ../nbs/01c_check.ipynb #65b9fa0d
 _modes = {'L': 'grey', '1': 'black and white', 'LA': 'grey', 'P': 'palette', 'CMYK': 'CMYK', 'YCCK': 'CMYK', 'LAB': 'CIELAB', 'HSV': 'HSV'}
 
+def _kept(ratios, size):
+    "What the centre crop keeps of pictures, as a part of their area; `ratios` are height by width, a number or an array"
+    height, width = as_shape('size', size)
+    return np.minimum(ratios*width/height, height/(ratios*width))
+
+def _upright(img):
+    "Height and width of a picture as it is shown, and its EXIF orientation"
+    turned = img.getexif().get(0x0112, 1)
+    return img.size if turned in range(5, 9) else img.size[::-1], turned
+
 def _notes(data, img, size, crop):
     "What is worth knowing of a picture that Pillow has opened, in a few words each"
-    w, h = img.size
-    turned = img.getexif().get(0x0112, 1)
-    long, short = max(w, h), min(w, h)
+    ((h, w), turned), (height, width) = _upright(img), as_shape('size', size)
     deep = img.mode == 'F' or img.mode.startswith('I') or (img.format == 'PNG' and data[24] == 16)
-    found = [('smaller than the training size', f'{w} x {h}, enlarged to {size} x {size}')] if short < size else []
-    if long > 2*short:
-        kept = f', of which the centre crop keeps {short/long:.0%}' if crop == 'center' else ''
-        found.append(('long', f'{w} x {h}{kept}'))
+    found = [('smaller than the training size', f'{w} x {h}, enlarged to {width} x {height}')] if h < height or w < width else []
+    if (kept := _kept(h/w, size)) < 0.5:
+        kept = f', of which the centre crop keeps {kept:.0%}' if crop == 'center' else ''
+        found.append(('long' if height == width else 'another shape than the training size', f'{w} x {h}{kept}'))
     if img.mode in _modes: found.append((_modes[img.mode], img.mode))
     if deep: found.append(('16 bits or more', img.mode))
     name, trouble, way = colour_profile(img)
@@ -73,17 +82,18 @@ class CheckedFile(NamedTuple):
     used: bool    # whether training uses it
     reason: str   # why not, otherwise empty
     notes: list   # (kind, detail) of what is worth knowing
-    thumbnail: np.ndarray # the square that training sees, uint8 [size, size, 3], where something was noted; otherwise None
+    thumbnail: np.ndarray # what training sees, uint8 [height, width, 3], where something was noted; otherwise None
     format: str = '' # Pillow's name of it, where it is a picture
-    shape: tuple = () # height and width in the file, in pixels
+    shape: tuple = () # height and width, as it is shown, in pixels
     frames: int = 0 # of an animation, or pages; 1 for most
 
 @dataclass
 class ImageReport:
     "What training will make of a folder; shows itself as a table, with thumbnails in a notebook"
     source: str   # folder, zip or list
-    size: int     # of the squares
+    size: int     # that training uses: of a square, or (height, width)
     files: list   # a `CheckedFile` for each, pictures and others, sorted by name
+    crop: str='center' # see `to_shape`
 
     @property
     def used(self):
@@ -110,19 +120,31 @@ class ImageReport:
         "The report in a few plain sentences"
         copies = sum(any('copy' in kind for kind, _ in f.notes) for f in self.used)
         passed = sum(f.reason.startswith(_not_meant) for f in self.files)
-        text = f'Training will use {len(self.used):,} pictures of {self.source} at {self.size} x {self.size} pixels'
+        text = f'Training will use {len(self.used):,} pictures of {self.source} at {shown_shape(self.size)} pixels'
         text += f', and skip {len(self.skipped):,} that cannot be read.' if self.skipped else '; all can be read.'
         formats = Counter(f.format for f in self.used)
         if len(formats) > 1: text += f" Formats: {', '.join(f'{k} {format}' for format, k in formats.most_common())}."
         if passed: text += f" {passed:,} other {'file or folder is' if passed == 1 else 'files or folders are'} passed over."
         are = 'is a copy of another: it counts' if copies == 1 else 'are copies of others: they count'
         if copies: text += f' {copies:,} of those used {are} twice.'
-        return text
+        return text + (_advice([f.shape for f in self.used], self.size) if self.crop == 'center' else '')
 
     def __repr__(self): return _as_text(self)
     def _repr_html_(self): return _as_html(self)
 
 _not_meant = 'no picture by its name', 'folder seen before', 'folder of a run'
+
+def _advice(shapes, size, worth=0.05):
+    "A sentence on the shape that would keep most of these pictures, where it keeps clearly more; otherwise nothing"
+    ratios = np.array([h/w for h, w in shapes])
+    def kept(s): return _kept(ratios, s).mean()
+    best = max(shapes_with(min(as_shape('size', size))), key=lambda s: round(kept(s), 2), default=size)  # the smallest of equals
+    if not len(ratios) or kept(best) < kept(size) + worth: return ''
+    kinds = {'upright': ratios > 1.1, 'wide': ratios < 1/1.1, 'about square': np.abs(np.log(ratios)) <= np.log(1.1)}
+    kind = 'about square' if best[0] == best[1] else 'upright' if best[0] > best[1] else 'wide'
+    is_so = 'is' if (n := kinds[kind].sum()) == 1 else 'are'
+    best, keeps, kept_now = as_size('size', best), kept(best), kept(size)
+    return f' {n:,} of {len(ratios):,} {is_so} {kind}: size={best} keeps {keeps:.0%} of each, {size} keeps {kept_now:.0%}.'
 
 # %% ../nbs/01c_check.ipynb #cf5d2e6b
 def _line(f, detail): return shown_name(f.name) + (f': {detail}' if detail else '')
@@ -155,19 +177,19 @@ def _as_html(report, most=3):
 # %% ../nbs/01c_check.ipynb #3514b7bc
 def check_images(
     src, # a folder, a zip or tar file, the address of one on the web, or a list of files
-    size:int=64, # side of the square that training uses, in pixels
-    crop:str='center', # see `to_square`
+    size:int=64, # that training uses: side of a square in pixels, or (height, width)
+    crop:str='center', # see `to_shape`
     workers:int=None, # threads that decode; None: one a processor
     show:bool=True, # show a progress bar
 )->ImageReport:
     "Look at every file before training, and change none; raises `InputError` where there is no picture, or an argument will not do"
-    size, crop = check_square(size, crop)
+    size, crop = check_shape(size, crop)
     place = 'the list' if isinstance(src, (list, tuple)) else src if is_address(src) else str(as_path(src))
     files, others, passed = scan_images(fetched(src, show=show))
     notes, digests, squares, checked, seen, facts = {}, {}, {}, [], {}, {}
     def look(file, data, img):  # by several threads, each for files of its own
         digests[file.name] = hashlib.sha256(data).digest()
-        facts[file.name] = img.format, img.size[::-1], getattr(img, 'n_frames', 1)
+        facts[file.name] = img.format, _upright(img)[0], getattr(img, 'n_frames', 1)
         notes[file.name] = _notes(data, img, size, crop)
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', module='PIL')  # what Pillow finds odd, but reads
@@ -184,4 +206,4 @@ def check_images(
         checked.append(CheckedFile(name, True, '', found, squares[name] if found else None, *facts[name]))
     checked += [CheckedFile(f.name, False, 'no picture by its name', [], None) for f in others]
     checked += [CheckedFile(name, False, reason, [], None) for name, reason in passed]
-    return ImageReport(place, size, sorted(checked, key=lambda f: f.name))
+    return ImageReport(place, size, sorted(checked, key=lambda f: f.name), crop)

@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 
 import artgan
 from .core import InputError, check_device, written_whole, say
+from .shapes import read_size
 from .files import crops
 from .data import clear_cache, list_cache
 from .demo import demo_art
@@ -42,6 +43,11 @@ def _comments(function):
         found[arg.arg] = behind or ' '.join(above)
     return found
 
+def _size(text):
+    "A size for argparse, which knows no `InputError`"
+    try: return read_size(text)
+    except InputError as e: raise argparse.ArgumentTypeError(str(e)) from e
+
 def _options(
     function, # whose parameters these are
     *skip:str, # parameters that are no options
@@ -51,11 +57,13 @@ def _options(
     for name, p in inspect.signature(function).parameters.items():
         if name in skip: continue
         text = re.sub(r'\bNone:', 'if left out:', comments[name].replace('`', '').replace('%', '%%'))
+        text = text.replace('(height, width)', 'height x width, such as 96x64')
         if p.default not in (None, False, inspect.Parameter.empty): text += f' (default: {p.default})'
         kind = p.annotation if p.annotation in (int, float) else str
         more = dict(type=kind, metavar={int: 'N', float: 'X'}.get(kind, 'WORD'))
         if p.annotation is bool: more = dict(action=argparse.BooleanOptionalAction)
         if p.annotation is tuple: more = dict(type=float, nargs=2, metavar='X')
+        if name == 'size': more = dict(type=_size, metavar='N')
         choices = dict(crop=crops, recipe=RECIPES, network=NETWORKS).get(name)
         if choices: more = dict(choices=list(choices))
         options[f"--{name.replace('_', '-')}"] = dict(dest=name, default=argparse.SUPPRESS, help=text, **more)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from .core import InputError, check_whole
+from .shapes import shown_shape
 from .data import to_float
 from .models import discriminator, generator
 from .features import as_bytes
@@ -41,7 +42,7 @@ def plot_layers(
     for row, (side, m) in zip(axes, maps.items()):
         strongest = m[0].flatten(1).std(1).topk(min(channels, m.shape[1])).indices
         for ax, c in zip(row[1:], strongest): ax.imshow(m[0, c], cmap='gray')
-        row[1].set_title(f'{side} x {side}, {m.shape[1]} channels', fontsize='small', loc='left')
+        row[1].set_title(f'{shown_shape(side)}, {m.shape[1]} channels', fontsize='small', loc='left')
         for ax in row: ax.axis('off')
     fig.suptitle('What the layers of the generator draw', fontsize='medium')
     return fig
@@ -158,7 +159,7 @@ def plot_activations(
         for ax in row[len(layers):]: ax.axis('off')
         for ax, (side, over_time) in zip(row, layers.items()):
             _draw_band(ax, over_time)
-            ax.set_title(f'{name}, {side} x {side}', fontsize='x-small')
+            ax.set_title(f'{name}, {shown_shape(side)}', fontsize='x-small')
             ax.set_xticks(range(len(taken)), taken, fontsize=6); ax.tick_params(axis='y', labelsize=6)
     fig.supxlabel('epoch', fontsize='small'); fig.supylabel('activation', fontsize='small')
     return fig
@@ -178,7 +179,9 @@ def plot_latent_scaling(
     side = 1.05*len(values), 1.08*len(latents) + 0.5
     fig, axes = plt.subplots(len(latents), len(values), figsize=side, squeeze=False, layout='constrained', FigureClass=PlotFigure)
     for row, z in zip(axes, latents):
-        for ax, picture in zip(row, generator(torch.stack([z*v for v in values]))): ax.imshow(picture.squeeze(), cmap='gray'); ax.axis('off')
+        for ax, picture in zip(row, generator(torch.stack([z*v for v in values]))):
+            ax.imshow(picture.squeeze(), cmap='gray')
+            ax.axis('off')
     for ax, v in zip(axes[0], values): ax.set_title(f'{v:g}', fontsize='small')
     fig.suptitle('Latent scaling: every row is one latent, multiplied', fontsize='medium')
     return fig

@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 from .core import InputError
-from .files import to_rgb, to_square
+from .shapes import as_size, start_of
+from .files import to_rgb, to_shape
 
 # %% ../nbs/00c_given.ipynb #4772ae8a
 def level_range(
@@ -105,18 +106,25 @@ def _as_picture(x, levels):
     if a.shape[2] not in (1, 3) and a.shape[0] in (1, 3): a = np.moveaxis(a, 0, 2)
     return _to_bytes(a, levels)
 
-def _as_square(x, size, crop):
-    "A picture cut and scaled, as [size, size, channels]"
+def _as_shape(x, size, crop):
+    "A picture cut and scaled, as [height, width, channels]"
     grey = not isinstance(x, Image.Image) and x.shape[2] == 1
     img = x if isinstance(x, Image.Image) else Image.fromarray(x[..., 0] if grey else x).convert('RGB')
-    square = np.asarray(to_square(img, size, crop))
-    return square[..., :1] if grey else square
+    cut = np.asarray(to_shape(img, size, crop))
+    return cut[..., :1] if grey else cut
+
+def _is_good(shape):
+    "Whether arrays of this shape stay as they are: squares, and what networks can be built for"
+    if shape[0] == shape[1]: return True
+    try: start_of(shape[:2])
+    except InputError: return False
+    return True
 
 def from_items(
     items, # see `is_items`
-    size:int=None, # side of the square, in pixels; None: that of the pictures if all are squares of one size, otherwise 64
-    crop:str='center', # see `to_square`
-)->np.ndarray: # uint8 [N, size, size, channels]
+    size:int=None, # side of a square in pixels, or (height, width); None: that of arrays of one good shape, otherwise 64
+    crop:str='center', # see `to_shape`
+)->np.ndarray: # uint8 [N, height, width, channels]
     "Pictures that come one at a time as one array; raises `InputError` where one is no picture, or they differ in channels"
     with random_state_kept(): found = [_picture_of(items[i]) for i in range(len(items))]
     missing = [i for i, x in enumerate(found) if x is None]
@@ -128,7 +136,7 @@ def from_items(
     found = [_as_picture(x, levels) for x in found]
     shapes = {x.shape if isinstance(x, np.ndarray) else None for x in found}
     own = next(iter(shapes)) if len(shapes) == 1 else None
-    if own and own[0] == own[1] and size in (None, own[0]): return np.stack(found)
-    squares = [_as_square(x, size or 64, crop) for x in found]
-    if len({s.shape for s in squares}) > 1: raise InputError('some of the pictures are grey and some in colour; make all the same')
-    return np.stack(squares)
+    if own and (_is_good(own) if size is None else as_size('size', size) == as_size('size', own[:2])): return np.stack(found)
+    cut = [_as_shape(x, size or 64, crop) for x in found]
+    if len({c.shape for c in cut}) > 1: raise InputError('some of the pictures are grey and some in colour; make all the same')
+    return np.stack(cut)

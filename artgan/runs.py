@@ -21,6 +21,7 @@ from torchvision.utils import save_image
 
 import artgan
 from .core import InputError, free_space, json_digest, move_aside, told_where, written_whole, say
+from .shapes import as_shape
 from .data import denorm
 from .recipes import Recipe, migrate_words
 from .step import sample
@@ -275,7 +276,7 @@ def check_space(
     "Raise InputError where the run would fill the disk"
     numbers = sum(p.numel() for p in (*state.G.parameters(), *state.D.parameters()))
     checkpoint = 4*(3*numbers + sum(p.numel() for p in state.sampler.parameters()))
-    grids = (config['epochs'] or 100)*64*config['size']**2*config['channels']
+    grids = (config['epochs'] or 100)*64*math.prod(as_shape('size', config['size']))*config['channels']
     # three checkpoints, the best, one being written, and the weights; ten snapshots
     need, free = 6*checkpoint + grids + 20*numbers, free_space(path)
     if need > free:
