@@ -180,8 +180,7 @@ def plot_latent_scaling(
     fig, axes = plt.subplots(len(latents), len(values), figsize=side, squeeze=False, layout='constrained', FigureClass=PlotFigure)
     for row, z in zip(axes, latents):
         for ax, picture in zip(row, generator(torch.stack([z*v for v in values]))):
-            ax.imshow(picture.squeeze(), cmap='gray')
-            ax.axis('off')
+            ax.imshow(picture.squeeze(), cmap='gray'); ax.axis('off')
     for ax, v in zip(axes[0], values): ax.set_title(f'{v:g}', fontsize='small')
     fig.suptitle('Latent scaling: every row is one latent, multiplied', fontsize='medium')
     return fig

@@ -80,8 +80,8 @@ def draw(self:Trainer,
 
 @patch(as_prop=True)
 def sampler(self:Trainer):
-    "The generator that samples, is scored and is saved: the EMA where there is one"
-    return self.G if self.G_ema is None else self.G_ema
+    "The generator that samples, is scored and is saved: the EMA where there is one and it has seen a step"
+    return self.G if self.G_ema is None or not self.step else self.G_ema
 
 # %% ../nbs/11_train.ipynb #071fbab6
 _numbers = 'step', 'epoch', 'images', 'epoch_steps', 'seconds', 'rollbacks'

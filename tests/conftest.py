@@ -1,5 +1,8 @@
+import os
 import sys
 from pathlib import Path
+
+if 'PYTEST_XDIST_WORKER' in os.environ: os.environ['OMP_NUM_THREADS'] = '1'  # here and in what the tests start: threads that fight for cores are slow
 
 import matplotlib
 import numpy as np

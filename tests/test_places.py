@@ -74,9 +74,9 @@ def test_a_living_holder_on_this_machine_is_never_robbed_and_a_killed_one_is_no_
 @posix
 @pytest.mark.parametrize('kind', ['agreeing', errno.ENOLCK])
 def test_of_two_machines_one_stopped_for_a_while_only_one_writes(kind, monkeypatch, capsys):
-    "The first is stopped wherever it happens to be in writing, five times"
+    "The first is stopped wherever it happens to be in writing, three times"
     play(monkeypatch, kind, 'here')
-    for pause in (0, .011, .023, .037, .051):
+    for pause in (0, .023, .051):
         holder = start(HOLD, kind, 'there')
         assert holder.stdout.readline() == 'held\n'
         time.sleep(.3 + pause)
@@ -91,7 +91,7 @@ def test_of_two_machines_one_stopped_for_a_while_only_one_writes(kind, monkeypat
             assert 'was taken over by another process' in said and Path('run/note').read_text() == 'mine'
             assert claims._read(Path('.run.owner'))['process'] == os.getpid() and os.listdir('run') == ['note']
     out = capsys.readouterr().out
-    assert out.count('which was not heard of for') == 5 and out.count(': taken over') == 5
+    assert out.count('which was not heard of for') == 3 and out.count(": taken over") == 3
 
 
 @posix
