@@ -58,10 +58,10 @@ class _Controls(W.VBox):
     "What the explorer is steered with: the controls and where they stand"
     sizes = {'as painted': 0, '256 pixels': 256, '512 pixels': 512, '1024 pixels': 1024}
 
-    def _make_controls(self, seed, half): # `half` sliders of each kind
+    def _make_controls(self, seed, half, shape=(1, 1)): # `half` sliders of each kind; the shape of the pictures
         "Make them, and the box in which they stand"
         slider = dict(continuous_update=True, readout_format='.1f', layout=W.Layout(width='330px'))
-        self.image, self.status, self.shelf = image_widget(320, self.generator.shape), W.HTML(), _Shelf()
+        self.image, self.status, self.shelf = image_widget(320, shape), W.HTML(), _Shelf()
         self.seed = W.BoundedIntText(seed, -1, 2**53 - 1, description='seed', layout=W.Layout(width='260px'))
         self.scaling = W.FloatSlider(1., min=0., max=1.5, step=0.05, description='latent scaling', **{**slider, 'readout_format': '.2f'})
         self.sliders = [W.FloatSlider(0., min=-8., max=8., step=0.1, description=f'{i % half + 1}', **slider) for i in range(2*half)]
@@ -88,7 +88,7 @@ class Explorer(Fallback, _Controls):
         n = min(6, size)
         self.directions = torch.cat([weight_directions(net, n), activation_directions(net, size, n)])
         self.history, self._last, self._quiet, self.kept = [], None, False, []
-        controls = self._make_controls(self._box_of(self.origin), n)
+        controls = self._make_controls(self._box_of(self.origin), n, self.generator.shape)
         super().__init__([W.HBox([W.VBox([self.image, self.status]), controls]), self.shelf])
         for control in (self.seed, self.scaling, *self.sliders): control.observe(self._changed, 'value')
         actions = ((self.random, self._on_random), (self.reset, self._on_reset), (self.undo, self._on_undo), (self.keep, self._on_keep))
