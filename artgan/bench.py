@@ -20,6 +20,7 @@ from torch.utils.flop_counter import flop_registry
 
 import artgan
 from .core import InputError, check_device, has_bfloat16, progress, stop_on_interrupt
+from .shapes import as_shape, as_size, shown_shape
 from .data import Batches, is_files, load_images, to_float
 from .demo import demo_art
 from .models import sizes
@@ -106,7 +107,7 @@ def _recipe_macs(
 )->float: # multiply-accumulates a picture, the mean over a cycle
     "Work of both players' turns for one picture"
     config, every = {**config, 'batch_size': 2, 'compile': False}, config['r1_interval']
-    state, real = Trainer(config, torch.device('cpu'), [None]), torch.zeros(2, config['channels'], config['size'], config['size'])
+    state, real = Trainer(config, torch.device('cpu'), [None]), torch.zeros(2, config['channels'], *as_shape('size', config['size']))
     counts = []
     for state.step in range(min(every, 2)): counts.append(count_macs(lambda: state.train_on(real)))
     return (counts[0] + (every - 1)*counts[-1])/every/2
@@ -116,7 +117,7 @@ def _article_macs(
 )->float: # multiply-accumulates a picture
     "Work of the article's two functions for one picture"
     step = article_step({**config, 'batch_size': 2}, torch.device('cpu'))
-    real = torch.zeros(2, config['channels'], config['size'], config['size'])
+    real = torch.zeros(2, config['channels'], *as_shape('size', config['size']))
     return count_macs(lambda: step(real))/2
 
 # %% ../nbs/11a_bench.ipynb #40b16925
@@ -166,7 +167,7 @@ class BenchRow(NamedTuple):
     name: str     # 'article', or that of the recipe
     batch: int    # real pictures a step
     speed: float  # real pictures a second
-    ratio: float  # to the article's speed
+    ratio: float  # to the speed of the first, the article's where it takes part
     macs: float   # multiply-accumulates for one picture
     rate: float   # operations a second
     share: float  # of the matrix product's rate
@@ -175,20 +176,21 @@ class BenchRow(NamedTuple):
 class Bench:
     "Speeds on one machine"
     machine: str  # processor, threads, device and versions
-    size: int     # side of the pictures, in pixels
+    size: int     # side of the pictures in pixels, or (height, width)
     rounds: int   # that the medians are of
-    rows: list    # a `BenchRow` each, the article first
+    rows: list    # a `BenchRow` each, the article first where it has networks of this size
     product: float  # operations a second in a product of two float32 matrices
     extra: dict   # recipe to what `fit` adds to the bare step, as a part of it
     half: float = None  # operations a second in a product of two bfloat16 matrices, where the processor has them
 
     def __repr__(self):
-        lines = [self.machine, f'{self.size} x {self.size} pixels, median of {self.rounds} rounds in turn', '',
+        lines = [self.machine, f'{shown_shape(self.size)} pixels, median of {self.rounds} rounds in turn', '',
                  f"{'':15}{'batch':>6}{'images/s':>11}{'ratio':>8}{'M MAC/image':>14}{'GFLOP/s':>10}{'of matrix product':>20}"]
         lines += [f'{r.name:15}{r.batch:>6}{r.speed:>11,.1f}{r.ratio:>8.2f}{r.macs/1e6:>14,.0f}{r.rate/1e9:>10,.1f}{r.share:>20.0%}'
                   for r in self.rows]
         lines += [f"{'matrix product':54}{self.product/1e9:>10,.1f}{1:>20.0%}"]
         if self.half: lines += [f"{'... in bfloat16':54}{self.half/1e9:>10,.1f}{self.half/self.product:>20.0%}"]
+        if self.rows[0].name != 'article': lines += ["the article's networks have no such size: the ratio is to the first row"]
         lines += ['', 'schedules, averages, history and progress add to the bare step']
         return '\n'.join(lines + [f'{name:15}{extra:>6.1%}' for name, extra in self.extra.items()])
 
@@ -196,17 +198,18 @@ class Bench:
 def _summary(machine, size, products, loops, macs, recipes):
     "The table of what was measured"
     rate, *half = (2*2048**3/median(product.times) for product in products)
-    speeds = [c.images/median(c.times) for c in (loops[0], *loops[1::2])]
+    first = len(loops) % 2  # the article's loop, where there is one, comes before the pairs
+    speeds = [c.images/median(c.times) for c in (*loops[:first], *loops[first::2])]
     rows = [BenchRow(name, r['batch_size'], speed, speed/speeds[0], macs[name], 2*macs[name]*speed, 2*macs[name]*speed/rate)
             for (name, r), speed in zip(recipes.items(), speeds)]
     extra = {row.name: median(w/b for w, b in zip(whole.times, bare.times)) - 1
-             for row, whole, bare in zip(rows[1:], loops[1::2], loops[2::2])}
+             for row, whole, bare in zip(rows[first:], loops[first::2], loops[first + 1::2])}
     return Bench(machine, size, len(loops[0].times), rows, rate, extra, *half)
 
 # %% ../nbs/11a_bench.ipynb #bf0dbd1c
 def _open_recipes(recipes, size, device):
     "Name to complete recipe, checked"
-    if recipes is None: recipes = ['classic', 'cpu' if device.type == 'cpu' else 'gpu']
+    if recipes is None: recipes = ['classic']*(size in sizes) + ['cpu' if device.type == 'cpu' else 'gpu']
     if isinstance(recipes, str): recipes = [recipes]
     if not isinstance(recipes, dict): recipes = {name: name for name in recipes}
     if 'article' in recipes:
@@ -217,24 +220,26 @@ def _open_recipes(recipes, size, device):
     return chosen
 
 def _open_images(data, size, most):
-    "Pictures as uint8 [N, size, size, channels], at least `most`"
+    "Pictures as uint8 [N, height, width, channels], at least `most`"
     if data is None: return demo_art(2*most, size=size)[0]
     images = load_images(data, size) if is_files(data) else data
     images = getattr(images, 'images', images)
-    if getattr(images, 'dtype', None) != 'uint8' or images.ndim != 4 or images.shape[1:3] != (size, size):
-        raise InputError(f"data is {getattr(images, 'dtype', type(images).__name__)} {getattr(images, 'shape', '')}; "
-                         f"pass a folder, a zip file, a list of files, or a uint8 array [N, {size}, {size}, 3]")
+    if getattr(images, 'dtype', None) != 'uint8' or images.ndim != 4 or images.shape[1:3] != as_shape('size', size):
+        raise InputError(f"data is {getattr(images, 'dtype', type(images).__name__)} {getattr(images, 'shape', '')}; pass a folder, "
+                         f"a zip file, a list of files, or a uint8 array [N, {', '.join(map(str, as_shape('size', size)))}, 3]")
     if len(images) < most: raise InputError(f'there are only {len(images)} pictures, and a batch has {most}; pass more, or leave data out')
     return images
 
 # %% ../nbs/11a_bench.ipynb #e40b2b8d
 def _contestants(recipes, loop, images, size, device):
-    "The matrix products; the article's loop and each recipe's two cycles, all ready to go"
+    "The matrix products; the article's loop, unless `loop` is None, and each recipe's two cycles, all ready to go"
     kinds = [torch.float32, torch.bfloat16] if has_bfloat16(device) else [torch.float32]
     products = [_Contestant(partial(torch.matmul, *torch.randn(2, 2048, 2048, device=device).to(kind))) for kind in kinds]
-    reals = to_float(torch.from_numpy(images[:2*loop['batch_size']])).contiguous().to(device).split(loop['batch_size'])
-    supply, step = itertools.cycle(r for r in reals if len(r) == loop['batch_size']), article_step(loop, device)
-    found = [_Contestant(lambda: step(next(supply)), loop['batch_size'])]
+    found = []
+    if loop:
+        reals = to_float(torch.from_numpy(images[:2*loop['batch_size']])).contiguous().to(device).split(loop['batch_size'])
+        supply, step = itertools.cycle(r for r in reals if len(r) == loop['batch_size']), article_step(loop, device)
+        found.append(_Contestant(lambda: step(next(supply)), loop['batch_size']))
     def as_fit(cycle): # under the settings of `fit`, which are not the article's
         def run():
             with torch_settings(device, tf32=False): cycle()
@@ -245,25 +250,24 @@ def _contestants(recipes, loop, images, size, device):
 
 # %% ../nbs/11a_bench.ipynb #21c19b20
 def bench(
-    size:int=64, # side of the pictures in pixels: 32, 64, 128 or 256
+    size:int=64, # side of the pictures in pixels, or (height, width)
     seconds:float=120., # how long to measure; more where a single round takes longer
     device=None, # 'cuda', 'mps' or 'cpu'; None: the best there is
     recipes=None, # names of `RECIPES`, or a dictionary of recipes; None: 'classic' and the default one on this device
-    data=None, # a folder, a zip file, a list of files, or a uint8 array [N, size, size, 3]; None: built-in pictures
+    data=None, # a folder, a zip file, a list of files, or a uint8 array [N, height, width, 3]; None: built-in pictures
     show:bool=True, # show a progress bar
 )->Bench: # printed, a table
     "Compare the article's loop and the recipes on this machine"
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < float('inf'):
         raise InputError(f'seconds is {seconds!r}; it must be a number above 0, such as 120')
-    if size not in sizes: raise InputError(f"size is {size!r}; it can be {', '.join(map(str, sizes))}")
-    device = check_device(device)
+    size, device = as_size('size', size), check_device(device)
     recipes = _open_recipes(recipes, size, device)
-    loop = choose_recipe(recipes.get('classic', 'classic'), device)
-    images = _open_images(data, size, max(r['batch_size'] for r in (loop, *recipes.values())))
+    loop = {'article': choose_recipe(recipes.get('classic', 'classic'), device)} if size in sizes else {}
+    images = _open_images(data, size, max(r['batch_size'] for r in {**loop, **recipes}.values()))
     about = dict(size=size, channels=images.shape[3], epochs=300, minutes=None, mirror=False, seed=0, compile=False)
-    loop, recipes = {**loop, **about}, {name: {**r, **about} for name, r in recipes.items()}
+    loop, recipes = ({name: {**r, **about} for name, r in named.items()} for named in (loop, recipes))
     with torch.random.fork_rng([device] if device.type == 'cuda' else []):
-        macs = {'article': _article_macs(loop), **{name: _recipe_macs(r) for name, r in recipes.items()}}
-        products, loops = _contestants(recipes, loop, images, size, device)
+        macs = {**{name: _article_macs(r) for name, r in loop.items()}, **{name: _recipe_macs(r) for name, r in recipes.items()}}
+        products, loops = _contestants(recipes, loop.get('article'), images, size, device)
         _take_turns(products + loops, seconds, device, show)
-    return _summary(machine_line(device), size, products, loops, macs, {'article': loop, **recipes})
+    return _summary(machine_line(device), size, products, loops, macs, {**loop, **recipes})

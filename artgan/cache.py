@@ -7,7 +7,7 @@ __all__ = ['decoder_version', 'fingerprint', 'cache_folder', 'decoded', 'is_addr
            'list_cache', 'clear_cache']
 
 # %% ../nbs/00b_cache.ipynb #662a6f7e
-import hashlib, http.client, json, os, time, urllib.request, warnings
+import hashlib, http.client, json, math, os, time, urllib.request, warnings
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from .core import InputError, as_number, as_path, free_space, json_digest, locked, progress, remove_parts, say, written_whole
+from .shapes import as_shape, shown_shape
 from .files import decode_all, heic_reason, open_archive, reads_heic
 from .modes import modes, transparency
 
@@ -129,8 +130,8 @@ def _cached(files, path, size, verify, make, mode):
 def decoded(
     files:list, # of one source, see `find_images`
     name:str, # of the source
-    size:int, # side of the square, in pixels
-    crop:str, # see `to_square`
+    size:int, # side of a square in pixels, or (height, width)
+    crop:str, # see `to_shape`
     cache, # the folder for decoded pictures, or None: keep them in memory only
     workers:int=None, # threads that decode; None: one a processor
     show:bool=True, # show a progress bar

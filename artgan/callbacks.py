@@ -148,7 +148,7 @@ def draw_many(
     seed:int, # of the latents
     n:int, # pictures
     batch:int=100, # drawn at once
-)->np.ndarray: # uint8 [n, size, size, channels]
+)->np.ndarray: # uint8 [n, height, width, channels]
     "Pictures of fixed latents, drawn as the sample grids are"
     latents = torch.randn(n, run.latent_size, 1, 1, generator=torch.Generator().manual_seed(seed))
     return torch.cat([to_bytes(sample(run.sampler, z.to(run.device))) for z in latents.split(batch)]).numpy()
@@ -156,7 +156,7 @@ def draw_many(
 def reference_pictures(
     batches:Batches, # of the run
     seed:int, # which ones, where there are more than `score_size`
-)->np.ndarray: # uint8 [n, size, size, channels]
+)->np.ndarray: # uint8 [n, height, width, channels]
     "The real pictures that a run is compared with: the held-out ones, at least 100, otherwise training pictures"
     held = batches.held_out
     if held is not None and len(held) >= 100: return held[:score_size]
@@ -203,7 +203,7 @@ def _discriminator_wins(run, least):
             "augment=('translate', 'colour'), or more pictures.")
 
 # %% ../nbs/10_callbacks.ipynb #66c6fa30
-def _small(pictures): # [N, channels, size, size] -> [N, channels, 8, 8]
+def _small(pictures): # [N, channels, height, width] -> [N, channels, 8, 8]
     return nn.functional.adaptive_avg_pool2d(pictures.float(), 8)
 
 def _spread(small): # mean distance of two pictures

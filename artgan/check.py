@@ -26,14 +26,12 @@ _modes = {'L': 'grey', '1': 'black and white', 'LA': 'grey', 'P': 'palette', 'CM
 
 def _notes(data, img, size, crop, see_through=0., mode='RGB', every_frame=False):
     "What is worth knowing of a picture that Pillow has opened, in a few words each"
-    w, h = img.size
-    turned = img.getexif().get(0x0112, 1)
-    long, short = max(w, h), min(w, h)
+    ((h, w), turned), (height, width) = _upright(img), as_shape('size', size)
     deep = img.mode == 'F' or img.mode.startswith('I') or (img.format == 'PNG' and data[24] == 16)
-    found = [('smaller than the training size', f'{w} x {h}, enlarged to {size} x {size}')] if short < size else []
-    if long > 2*short:
-        kept = f', of which the centre crop keeps {short/long:.0%}' if crop == 'center' else ''
-        found.append(('long', f'{w} x {h}{kept}'))
+    found = [('smaller than the training size', f'{w} x {h}, enlarged to {width} x {height}')] if h < height or w < width else []
+    if (kept := _kept(h/w, size)) < 0.5:
+        kept = f', of which the centre crop keeps {kept:.0%}' if crop == 'center' else ''
+        found.append(('long' if height == width else 'another shape than the training size', f'{w} x {h}{kept}'))
     if img.mode in _modes: found.append((_modes[img.mode], img.mode))
     if deep: found.append(('16 bits or more', img.mode))
     name, trouble, way = colour_profile(img)
@@ -67,7 +65,7 @@ class CheckedFile(NamedTuple):
     notes: list   # (kind, detail) of what is worth knowing
     thumbnail: np.ndarray # the square that training sees, uint8 [size, size, channels], where something was noted; otherwise None
     format: str = '' # Pillow's name of it, where it is a picture
-    shape: tuple = () # height and width in the file, in pixels
+    shape: tuple = () # height and width, as it is shown, in pixels
     frames: int = 0 # of an animation, or pages; 1 for most
     see_through: float = 0. # part of the pixels that are not opaque
 
@@ -75,7 +73,7 @@ class CheckedFile(NamedTuple):
 class ImageReport:
     "What training will make of a folder; shows itself as a table, with thumbnails in a notebook"
     source: str   # folder, zip or list
-    size: int     # of the squares
+    size: int     # that training uses: of a square, or (height, width)
     files: list   # a `CheckedFile` for each, pictures and others, sorted by name
     mode: str = 'RGB' # in which training sees them, see `artgan.modes`
 
@@ -116,12 +114,24 @@ class ImageReport:
         if equal: text += f' {equal:,} frames of films are left out: {near_equal}.'
         are = 'is a copy of another: it counts' if copies == 1 else 'are copies of others: they count'
         if copies: text += f' {copies:,} of those used {are} twice.'
-        return text
+        return text + (_advice([f.shape for f in self.used], self.size) if self.crop == 'center' else '')
 
     def __repr__(self): return _as_text(self)
     def _repr_html_(self): return _as_html(self)
 
 _not_meant = 'no picture by its name', 'folder seen before', 'folder of a run', near_equal
+
+def _advice(shapes, size, worth=0.05):
+    "A sentence on the shape that would keep most of these pictures, where it keeps clearly more; otherwise nothing"
+    ratios = np.array([h/w for h, w in shapes])
+    def kept(s): return _kept(ratios, s).mean()
+    best = max(shapes_with(min(as_shape('size', size))), key=lambda s: round(kept(s), 2), default=size)  # the smallest of equals
+    if not len(ratios) or kept(best) < kept(size) + worth: return ''
+    kinds = {'upright': ratios > 1.1, 'wide': ratios < 1/1.1, 'about square': np.abs(np.log(ratios)) <= np.log(1.1)}
+    kind = 'about square' if best[0] == best[1] else 'upright' if best[0] > best[1] else 'wide'
+    is_so = 'is' if (n := kinds[kind].sum()) == 1 else 'are'
+    best, keeps, kept_now = as_size('size', best), kept(best), kept(size)
+    return f' {n:,} of {len(ratios):,} {is_so} {kind}: size={best} keeps {keeps:.0%} of each, {size} keeps {kept_now:.0%}.'
 
 # %% ../nbs/01c_check.ipynb #cf5d2e6b
 def _line(f, detail): return shown_name(f.name) + (f': {detail}' if detail else '')

@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 
 import artgan
 from .core import InputError, check_device, written_whole, say
+from .shapes import read_size
 from .files import crops
 from .data import clear_cache, list_cache
 from .demo import demo_art
@@ -43,6 +44,11 @@ def _comments(function):
         found[arg.arg] = behind or ' '.join(above)
     return found
 
+def _size(text):
+    "A size for argparse, which knows no `InputError`"
+    try: return read_size(text)
+    except InputError as e: raise argparse.ArgumentTypeError(str(e)) from e
+
 def _options(
     function, # whose parameters these are
     *skip:str, # parameters that are no options
@@ -52,6 +58,7 @@ def _options(
     for name, p in inspect.signature(function).parameters.items():
         if name in skip: continue
         text = re.sub(r'\bNone:', 'if left out:', comments[name].replace('`', '').replace('%', '%%'))
+        text = text.replace('(height, width)', 'height x width, such as 96x64')
         if p.default not in (None, False, inspect.Parameter.empty): text += f' (default: {p.default})'
         kind = p.annotation if p.annotation in (int, float) else str
         more = dict(type=kind, metavar={int: 'N', float: 'X'}.get(kind, 'WORD'))

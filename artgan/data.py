@@ -45,8 +45,8 @@ class Pictures:
         return to_float(torch.from_numpy(np.ascontiguousarray(self.images[i]))), torch.from_numpy(self.labels[i].copy())
 
     def __repr__(self):
-        n, size = self.images.shape[:2]
-        return f'{n:,} pictures of {size} x {size} in {len(self.classes)} classes from {self.name}, {len(self.skipped)} files skipped'
+        n, *shape = self.images.shape[:3]
+        return f'{n:,} pictures of {shown_shape(shape)} in {len(self.classes)} classes from {self.name}, {len(self.skipped)} files skipped'
 
 _all_ = ['Replayed', 'cache_folder', 'clear_cache', 'fingerprint', 'images_of', 'list_cache', 'picture_keys']
 
@@ -99,7 +99,7 @@ def load_images(
     Raises `InputError` where there is nothing that can be decoded, no place for the result, or an argument that will not do.
     Files that cannot be read are named in a warning and in `.skipped`.
     """
-    (size, crop), verify = check_square(size, crop), as_flag('verify', verify)
+    (size, crop), verify = check_shape(size, crop), as_flag('verify', verify)
     workers = as_whole('workers', workers, 1, optional=True)
     folder = None if cache is False else cache_folder() if cache is None else as_path(cache, 'cache')
     several = found if isinstance(found := frames_of(src, frames, every), Frames) else None
@@ -131,8 +131,8 @@ def _skipped_message(skipped, n):
 # %% ../nbs/01_data.ipynb #f7b93abc
 def load_wanted(
     src, # as for `load_images`
-    size:int, # side of the square, in pixels
-    crop:str, # see `to_square`
+    size:int, # side of a square in pixels, or (height, width)
+    crop:str, # see `to_shape`
     wanted:str=None, # fingerprint that the pictures had when a run began; None: there is none
     mode:str=None, # as for `load_images`
 )->Pictures:
@@ -193,7 +193,7 @@ def _row_indices(indices, n):
 
 # %% ../nbs/01_data.ipynb #723adae9
 class Batches:
-    """Batches `(images [B, channels, size, size] in [-1, 1], labels [B])` from an array of bytes, one epoch per iteration.
+    """Batches `(images [B, channels, height, width] in [-1, 1], labels [B])` from an array of bytes, one epoch per iteration.
 
     `images` and `labels` hold what is trained on, on the training device where there is room. Raises `InputError` for what is no array
     of pictures, or a number that will not do.
@@ -351,9 +351,9 @@ def data_name(
 # %% ../nbs/01_data.ipynb #6324ada1
 def _check_first(first, size):
     "Refuse batches whose first is not what a network takes"
-    if not torch.is_tensor(first) or first.ndim != 4 or first.shape[2] != first.shape[3] or not first.is_floating_point():
+    if not torch.is_tensor(first) or first.ndim != 4 or not first.is_floating_point():
         kind = f'{first.dtype} {tuple(first.shape)}' if torch.is_tensor(first) else type(first).__name__
-        raise InputError(f'data gives {kind}; batches must be float tensors [B, channels, size, size] in [-1, 1], '
+        raise InputError(f'data gives {kind}; batches must be float tensors [B, channels, height, width] in [-1, 1], '
                          'or tuples that begin with one')
     if first.min() < -1.001 or first.max() > 1.001:
         raise InputError(f'the first batch has values from {first.min():.2f} to {first.max():.2f}; '
@@ -362,11 +362,12 @@ def _check_first(first, size):
         warnings.warn(f'the first batch has values from {first.min():.2f} to {first.max():.2f}, and none below 0: batches are taken as '
                       '-1 (black) to 1 (white), so the pictures will come out pale. '
                       'End the transforms with T.Normalize((0.5,)*3, (0.5,)*3)', stacklevel=4)
-    if size not in (None, first.shape[2]): raise InputError(f'size is {size}, but the batches have {first.shape[2]} pixels; leave size out')
+    own = as_size('size', tuple(first.shape[2:]))
+    if size not in (None, own): raise InputError(f'size is {size}, but the batches are {shown_shape(own)} pixels; leave size out')
 
 def open_batches(
     data, # any iterable of batches that can be run through once an epoch
-    size, # that the caller asked for, in pixels, or None
+    size, # that the caller asked for, as `as_size` gives it, or None
     hold_out, # part of the pictures to keep from training: must be 0
     mode:str=None, # that the caller asked for, or None
 )->tuple: # batches with a `state_dict`, and what they are, a dictionary for config.json
@@ -375,8 +376,8 @@ def open_batches(
         raise InputError('hold_out needs a folder, a zip file, a list of files or an array; '
                          'from batches ready made, leave pictures out yourself')
     if not hasattr(data, '__iter__'):
-        raise InputError(f'data is a {type(data).__name__}; pass a folder, a zip file, a list of files, a uint8 array [N, size, size, 3], '
-                         'or batches such as a DataLoader')
+        raise InputError(f'data is a {type(data).__name__}; pass a folder, a zip file, a list of files, '
+                         'a uint8 array [N, height, width, 3], or batches such as a DataLoader')
     with torch.random.fork_rng(devices=[]):  # a loader that shuffles draws from the caller's generator, when asked for an iterator too
         if iter(data) is data:
             raise InputError('data is an iterator, which can be run through only once; '
@@ -396,14 +397,16 @@ def _check_array(images, size):
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] not in modes.values():
         raise InputError(f'the array is {images.dtype} {images.shape}; it must be uint8 [N, size, size, 3] (1 for grey, 4 for RGBA), '
                          'values 0 to 255')
-    if size not in (None, images.shape[1]):
-        raise InputError(f'size is {size}, but the pictures have {images.shape[1]} pixels; leave size out')
+    own = as_size('size', images.shape[1:3])
+    if size not in (None, own):
+        raise InputError(f'size is {size}, but the pictures have {shown_shape(own)} pixels; leave size out, '
+                         'or pass them as a list, [*pictures], which is cut to a size')
 
 def open_data(
     data, # a folder, an archive, a list of files, `Pictures`, an array, a list of pictures, a data set, or batches ready made
-    size, # side of the square, in pixels; None: 64 for files, otherwise what the data have
+    size, # side of a square in pixels, or (height, width); None: 64 for files, otherwise what the data have
     batch_size:int, # pictures a batch
-    crop:str, # see `to_square`
+    crop:str, # see `to_shape`
     hold_out:float, # part of the pictures to keep from training; 0: none
     seed:int, # of the order, and of the choice of what is held out
     device, # where the batches are wanted

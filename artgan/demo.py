@@ -9,6 +9,7 @@ __all__ = ['demo_families', 'colour_fields', 'rectangles', 'circles', 'stripes',
 import numpy as np
 
 from .core import as_whole, progress
+from .shapes import as_shape
 
 # %% ../nbs/01a_demo.ipynb #e16510cb
 def _xy(size):
@@ -167,14 +168,17 @@ demo_families = tuple(_palettes)
 # %% ../nbs/01a_demo.ipynb #d1a1703d
 def demo_art(
     n:int=2000, # pictures
-    size:int=64, # side of the square, in pixels, at least 8
+    size:int=64, # side of the square, in pixels, or (height, width); each side at least 8
     seed:int=0, # another seed, another collection
-)->tuple: # pictures, uint8 [n, size, size, 3], and labels, int64 [n], which index `demo_families`
+)->tuple: # pictures, uint8 [n, height, width, 3], and labels, int64 [n], which index `demo_families`
     "Paintings made by code: the built-in data set; raises `InputError` for numbers that will not do"
-    n, size, seed = as_whole('n', n, 1), as_whole('size', size, 8), as_whole('seed', seed, 0)
-    images, labels = np.empty((n, size, size, 3), np.uint8), np.arange(n) % len(_painters)
+    n, (height, width), seed = as_whole('n', n, 1), as_shape('size', size, 8), as_whole('seed', seed, 0)
+    images, labels = np.empty((n, height, width, 3), np.uint8), np.arange(n) % len(_painters)
+    size = max(height, width)  # of a square, of which the middle is taken
+    top, left = (size - height)//2, (size - width)//2
     for i in progress(range(n), desc='painting', unit=' pictures', disable=n * size * size < 8_000_000):
-        images[i] = _painters[labels[i]](np.random.default_rng([seed, i]), size) * 255 + 0.5
+        painted = _painters[labels[i]](np.random.default_rng([seed, i]), size)
+        images[i] = painted[top:top + height, left:left + width] * 255 + 0.5
     return images, labels.astype(np.int64)
 
 # %% ../nbs/01a_demo.ipynb #71bf3579

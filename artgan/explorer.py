@@ -16,23 +16,26 @@ from PIL import Image
 import torch
 
 from .core import InputError, check_whole
+from .shapes import fitted
 from .weights import draw_latents
 from .latents import LoadedGenerator, activation_directions, enlarge, save_picture, to_latents, weight_directions
 from .results import to_jpeg
 
 # %% ../nbs/12_explorer.ipynb #fff8da10
 def enlarged_jpeg(
-    picture:np.ndarray, # uint8 [size, size, 3 or 1]
-    pixels:int, # side of the result
+    picture:np.ndarray, # uint8 [height, width, 3 or 1]
+    pixels:int, # longer side of the result
 )->bytes: # of a JPEG
     "A picture, enlarged, as an Image widget takes it"
     return to_jpeg(enlarge(picture, pixels), 92)
 
 def image_widget(
-    pixels:int, # its side on the page
+    pixels:int, # its longer side on the page
+    shape:tuple=(1, 1), # height and width of the pictures in it, in any unit
 )->W.Image: # which shows nothing yet
-    "A square place for a JPEG"
-    return W.Image(format='jpeg', width=pixels, height=pixels, layout=W.Layout(width=f'{pixels}px', height=f'{pixels}px', margin='2px'))
+    "A place for a JPEG"
+    height, width = fitted(shape, pixels)
+    return W.Image(format='jpeg', width=width, height=height, layout=W.Layout(width=f'{width}px', height=f'{height}px', margin='2px'))
 
 # %% ../nbs/12_explorer.ipynb #9f1be244
 class Fallback:
@@ -46,7 +49,7 @@ class _Shelf(W.Box):
     def __init__(self): super().__init__(layout=W.Layout(display='flex', flex_flow='row wrap'))
 
     def add(self, picture, path):
-        small = image_widget(64)
+        small = image_widget(64, picture.shape[:2])
         small.value = enlarged_jpeg(picture, 64)
         self.children = (*self.children, W.VBox([small, W.HTML(f'<span style="font-size:10px">{path.name}</span>')]))
 
@@ -55,10 +58,10 @@ class _Controls(W.VBox):
     "What the explorer is steered with: the controls and where they stand"
     sizes = {'as painted': 0, '256 pixels': 256, '512 pixels': 512, '1024 pixels': 1024}
 
-    def _make_controls(self, seed, half): # `half` sliders of each kind
+    def _make_controls(self, seed, half, shape=(1, 1)): # `half` sliders of each kind; the shape of the pictures
         "Make them, and the box in which they stand"
         slider = dict(continuous_update=True, readout_format='.1f', layout=W.Layout(width='330px'))
-        self.image, self.status, self.shelf = image_widget(320), W.HTML(), _Shelf()
+        self.image, self.status, self.shelf = image_widget(320, shape), W.HTML(), _Shelf()
         self.seed = W.BoundedIntText(seed, -1, 2**53 - 1, description='seed', layout=W.Layout(width='260px'))
         self.scaling = W.FloatSlider(1., min=0., max=1.5, step=0.05, description='latent scaling', **{**slider, 'readout_format': '.2f'})
         self.sliders = [W.FloatSlider(0., min=-8., max=8., step=0.1, description=f'{i % half + 1}', **slider) for i in range(2*half)]
@@ -85,7 +88,7 @@ class Explorer(Fallback, _Controls):
         n = min(6, size)
         self.directions = torch.cat([weight_directions(net, n), activation_directions(net, size, n)])
         self.history, self._last, self._quiet, self.kept = [], None, False, []
-        controls = self._make_controls(self._box_of(self.origin), n)
+        controls = self._make_controls(self._box_of(self.origin), n, self.generator.shape)
         super().__init__([W.HBox([W.VBox([self.image, self.status]), controls]), self.shelf])
         for control in (self.seed, self.scaling, *self.sliders): control.observe(self._changed, 'value')
         actions = ((self.random, self._on_random), (self.reset, self._on_reset), (self.undo, self._on_undo), (self.keep, self._on_keep))
@@ -93,7 +96,7 @@ class Explorer(Fallback, _Controls):
         self._state = self._read()
         self._paint()
 
-    def sheet(self)->Image.Image: # 320 by 320
+    def sheet(self)->Image.Image: # 320 pixels at its longer side
         "The picture, for where there are no controls"
         return enlarge(self.picture, 320)
 
@@ -115,7 +118,7 @@ def latent(self:Explorer): # [1, latent_size, 1, 1]
     return (self.base + (amounts @ self.directions).view(1, -1, 1, 1))*self.scaling.value
 
 @patch(as_prop=True)
-def picture(self:Explorer): # uint8 [size, size, channels]
+def picture(self:Explorer): # uint8 [height, width, channels]
     "The picture of that latent"
     return self.generator(self.latent)[0]
 
@@ -213,7 +216,7 @@ class Breeder(Fallback, W.VBox):
         "Load the generator and paint; raises `InputError` where there is no such run or device, or the seed is none"
         check_whole('seed', seed, 0)
         self.generator, self.source = LoadedGenerator(run, device), torch.Generator().manual_seed(int(seed))
-        self.images = [image_widget(144) for _ in range(9)]
+        self.images = [image_widget(144, self.generator.shape) for _ in range(9)]
         self.choices = [W.ToggleButton(description='parent', layout=W.Layout(width='144px', margin='2px')) for _ in range(9)]
         self.mutation = W.FloatSlider(0.3, min=0, max=1, step=0.05, description='mutation', layout=W.Layout(width='260px'))
         def button(text, tip): return W.Button(description=text, tooltip=tip, layout=W.Layout(width='86px'))
@@ -228,7 +231,7 @@ class Breeder(Fallback, W.VBox):
         super().__init__([W.HBox([self.next, self.back, self.keep, self.mutation]), self.status, *rows, self.shelf])
         self._show(draw_latents(9, self.generator.latent_size, int(seed)))
 
-    def sheet(self)->Image.Image: # 432 by 432
+    def sheet(self)->Image.Image: # 432 pixels at its longer side
         "The nine, for where there are no controls"
         return enlarge(np.concatenate([np.concatenate(self.pictures[i:i + 3], 1) for i in (0, 3, 6)]), 432)
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from .core import InputError, check_whole
+from .shapes import shown_shape
 from .data import to_float
 from .models import discriminator, generator
 from .features import as_bytes
@@ -42,7 +43,7 @@ def plot_layers(
     for row, (side, m) in zip(axes, maps.items()):
         strongest = m[0].flatten(1).std(1).topk(min(channels, m.shape[1])).indices
         for ax, c in zip(row[1:], strongest): ax.imshow(m[0, c], cmap='gray')
-        row[1].set_title(f'{side} x {side}, {m.shape[1]} channels', fontsize='small', loc='left')
+        row[1].set_title(f'{shown_shape(side)}, {m.shape[1]} channels', fontsize='small', loc='left')
         for ax in row: ax.axis('off')
     fig.suptitle('What the layers of the generator draw', fontsize='medium')
     return fig
@@ -159,7 +160,7 @@ def plot_activations(
         for ax in row[len(layers):]: ax.axis('off')
         for ax, (side, over_time) in zip(row, layers.items()):
             _draw_band(ax, over_time)
-            ax.set_title(f'{name}, {side} x {side}', fontsize='x-small')
+            ax.set_title(f'{name}, {shown_shape(side)}', fontsize='x-small')
             ax.set_xticks(range(len(taken)), taken, fontsize=6); ax.tick_params(axis='y', labelsize=6)
     fig.supxlabel('epoch', fontsize='small'); fig.supylabel('activation', fontsize='small')
     return fig

@@ -15,6 +15,7 @@ from PIL import Image, PngImagePlugin
 import torch
 
 from .core import InputError, check_device, check_whole, free_name, written_whole
+from .shapes import as_shape, as_size, fitted
 from .data import to_bytes
 from .models import Basis, inner_layers
 from .runs import weights_digest
@@ -22,7 +23,7 @@ from .weights import draw_latents, load_network
 
 # %% ../nbs/08c_latents.ipynb #86ec1b27
 class LoadedGenerator:
-    "A generator, ready to paint: its `network`, `latent_size`, `size`, `channels`, `digest` of its weights, a `folder` to keep pictures"
+    "A generator to paint with: its `network`, `latent_size`, `size`, `shape`, `channels`, `digest` of its weights, `folder` for pictures"
     def __init__(self,
         run=None, # folder of a run, what `fit` returned, or a file of weights; None: the paintings that the package carries
         device=None, # where to compute; None: the GPU if there is one
@@ -31,7 +32,8 @@ class LoadedGenerator:
         self.device = check_device(device)
         if isinstance(run, (str, os.PathLike)): run = Path(run).expanduser()
         self.network, spec = load_network(run, self.device)
-        self.latent_size, self.size, self.channels = spec['latent_size'], spec['size'], spec['channels']
+        self.latent_size, self.channels = spec['latent_size'], spec['channels']
+        self.size, self.shape = as_size('size', spec['size']), as_shape('size', spec['size'])
         self.digest = weights_digest({k: v.cpu() for k, v in self.network.state_dict().items()})
         path = Path(getattr(run, 'path', run) if run is not None else 'artgan-paintings')
         self.folder = (path.with_suffix('') if path.is_file() else path)/'kept'
@@ -40,19 +42,21 @@ class LoadedGenerator:
     def __call__(self,
         latents:torch.Tensor, # [N, latent_size, 1, 1]
         batch_size:int=64, # pictures computed at once
-    )->np.ndarray: # uint8 [N, size, size, channels]
+    )->np.ndarray: # uint8 [N, height, width, channels]
         "Paint"
         return torch.cat([to_bytes(self.network(z.to(self.device))) for z in latents.split(batch_size)]).numpy()
 
 # %% ../nbs/08c_latents.ipynb #f308443d
 def enlarge(
-    picture:np.ndarray, # uint8 [size, size, 3 or 1]
-    pixels:int=None, # side of the result; None: as it is
-)->Image.Image:
+    picture:np.ndarray, # uint8 [height, width, 3 or 1]
+    pixels:int=None, # longer side of the result; None: as it is
+    step:int=1, # both sides are to be multiples of this; 2 for video
+)->Image.Image: # of the same shape
     "A picture at another size, smoothed (Lanczos); the network adds no detail to it"
     if pixels is not None: check_whole('pixels', pixels, 1)
     image = Image.fromarray(picture.squeeze())
-    return image if pixels in (None, image.width) else image.resize((pixels, pixels), Image.LANCZOS)
+    size = image.size if pixels is None else fitted(image.size, pixels, step)
+    return image if image.size == size else image.resize(size, Image.LANCZOS)
 
 # %% ../nbs/08c_latents.ipynb #8b5efebf
 def _checked(latents, generator): # a tensor that is meant as latents -> float32 [N, latent_size, 1, 1] on the CPU
@@ -68,7 +72,7 @@ def save_picture(
     generator:LoadedGenerator, # which paints it
     latent:torch.Tensor, # [1, latent_size, 1, 1]
     folder=None, # where to; None: kept/ in the folder of the run
-    pixels:int=None, # side of the picture; None: the network's
+    pixels:int=None, # longer side of the picture; None: the network's
 )->Path: # a new file, kept-0001.png and so on
     "Keep a picture and its latent in one PNG; raises `InputError` where the latent does not fit"
     latent, folder = _checked(latent, generator), Path(folder or generator.folder).expanduser()
@@ -144,11 +148,12 @@ def maps_by_side(
     net:torch.nn.Module, # a generator or a discriminator
     x:torch.Tensor, # its input
     least:int=1, # channels that a map must have to be counted
-)->dict: # side to float [N, channels, side, side] on the CPU, in the order of the network
-    "The last feature map of each side from 4 pixels up"
+)->dict: # side, or (height, width), to float [N, channels, height, width] on the CPU, in the order of the network
+    "The last feature map of each size from the small map up"
     maps = {}
     def note(module, inputs, output):
-        if output.dim() == 4 and output.shape[-1] >= 4 and output.shape[1] >= least: maps[output.shape[-1]] = output
+        if output.dim() != 4 or min(output.shape[2:]) < 3 or output.shape[1] < least: return
+        maps[as_size('size', tuple(output.shape[2:]))] = output
     hooks = [layer.register_forward_hook(note) for layer in inner_layers(net)]
     try: net(x)
     finally:
@@ -168,7 +173,8 @@ def activation_directions(
     for name, value in dict(n=n, samples=samples).items(): check_whole(name, value, 1)
     if n >= samples: raise InputError(f'n is {n}, and {samples} samples have only {samples - 1} principal components: take more samples')
     device, z = next(network.parameters()).device, draw_latents(samples, latent_size, seed)
-    x = torch.cat([maps_by_side(network, part.to(device))[8].flatten(1) for part in z.split(64)])
+    def early(part): return [*maps_by_side(network, part.to(device)).values()][1].flatten(1)  # after one doubling
+    x = torch.cat([early(part) for part in z.split(64)])
     x = x - x.mean(0)
     places = torch.linalg.eigh((x @ x.T).double())[1][:, -n:].flip(1).float()  # [samples, n], of the pictures along the components
     along = torch.linalg.lstsq(z.flatten(1), places).solution.T  # how each component goes with the latent

@@ -36,7 +36,7 @@ class LiveView:
         config:dict, # of the run, with `epochs` and `start_idx`
         stop, # event that ends the run, with `set` and `is_set`
         grid, # function of a number: the path of that sample grid
-        draw, # function of the state: the fixed latents as they are painted now, [64, channels, size, size] in [0, 1]
+        draw, # function of the state: the fixed latents as they are painted now, [64, channels, height, width] in [0, 1]
         metrics_at:int, # where in a row of the history KID and the Fréchet distance stand
     ):
         "Show it, empty; raises `ImportError` where `widgets_available` is false"

@@ -54,7 +54,7 @@ def _show_nearest(found, n):
 @dataclass(repr=False)
 class Originality(Nearness):
     "Generated pictures, the training pictures nearest to them, and what real pictures have: a `Nearness` that can be seen"
-    pictures:np.ndarray   # uint8 [N, size, size, channels]
+    pictures:np.ndarray   # uint8 [N, height, width, channels]
     nearest:np.ndarray    # the training picture nearest to each, mirrored where that is nearer, the same shape
 
     def show(self,
@@ -72,7 +72,7 @@ class Originality(Nearness):
 # %% ../nbs/12b_originality.ipynb #80f4ee44
 def nearest(
     run=None, # folder of a run, or what `fit` returned; None: the paintings that the package carries, with their `data`
-    pictures=None, # generated ones, uint8 [N, size, size, channels]; None: 256 new ones
+    pictures=None, # generated ones, uint8 [N, height, width, channels]; None: 256 new ones
     data=None, # the training pictures: folder, zip file, list of files, `Pictures` or array; None: where the run had them
     features:str=None, # by which to compare: 'lite0' or 'pixels'; None: both with the `metrics` extra, and the more suspicious is returned
     device=None, # where to compute; None: the GPU if there is one

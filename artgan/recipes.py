@@ -124,7 +124,7 @@ _least = dict(batch_size=2, latent_size=1, width=1, r1_interval=1, ema=0, lr_hol
 
 @patch
 def validate(self:Recipe,
-    size:int=64, # side of the pictures, in pixels
+    size:int=64, # side of the pictures in pixels, or (height, width)
     channels:int=3, # colours of a picture
 ):
     "Raise InputError for what cannot work at this shape"

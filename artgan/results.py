@@ -66,7 +66,8 @@ def show_samples(
     for epoch in epochs: check_whole('each of epochs', epoch, 0)
     grids = dict(sample_grids(run))
     chosen = _choose_epochs(list(grids), epochs)
-    fig, axes = plt.subplots(1, len(chosen), figsize=(2.6 * len(chosen), 2.9), squeeze=False, layout='constrained', FigureClass=PlotFigure)
+    with Image.open(grids[chosen[0]]) as grid: side = 2.6*len(chosen), 0.3 + 2.6*grid.height/grid.width
+    fig, axes = plt.subplots(1, len(chosen), figsize=side, squeeze=False, layout='constrained', FigureClass=PlotFigure)
     for ax, epoch in zip(axes[0], chosen):
         with Image.open(grids[epoch]) as grid: ax.imshow(grid)
         ax.set_title(f'epoch {epoch}' if epoch else 'before training')
@@ -282,7 +283,7 @@ def run_pictures(
     images = getattr(pictures, 'images', pictures)
     if not isinstance(images, np.ndarray) or images.ndim != 4:
         raise InputError(f'data is a {type(data).__name__}; pass the pictures of the run: '
-                         'a folder, a zip, a list of files, or uint8 [N, size, size, 3]')
+                         'a folder, a zip, a list of files, or uint8 [N, height, width, 3]')
     wanted, mark = config['data'].get('fingerprint'), getattr(pictures, 'fingerprint', None) or fingerprint(images)
     if wanted and mark != wanted:
         raise InputError(f"these are {len(images):,} pictures with fingerprint {mark}, the run "

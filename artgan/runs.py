@@ -283,7 +283,7 @@ def check_space(
     "Raise InputError where the run would fill the disk"
     numbers = sum(p.numel() for p in (*state.G.parameters(), *state.D.parameters()))
     checkpoint = 4*(3*numbers + sum(p.numel() for p in state.sampler.parameters()))
-    grids = (config['epochs'] or 100)*64*config['size']**2*config['channels']
+    grids = (config['epochs'] or 100)*64*math.prod(as_shape('size', config['size']))*config['channels']
     # three checkpoints, the best, one being written, and the weights; ten snapshots
     need, free = 6*checkpoint + grids + 20*numbers, free_space(path)
     if need > free:

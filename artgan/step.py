@@ -19,7 +19,7 @@ from .losses import LOSSES, squared_gradient
 
 # %% ../nbs/07_step.ipynb #5b819912
 def train_discriminator(
-    real_images:torch.Tensor, # real pictures [B, channels, size, size] in [-1, 1]
+    real_images:torch.Tensor, # real pictures [B, channels, height, width] in [-1, 1]
     opt_d:torch.optim.Optimizer, # of D
     G:nn.Module, # the generator
     D:nn.Module, # the discriminator, which ends in a sigmoid
@@ -61,7 +61,7 @@ def train_generator(
 def article_step(
     config:dict, # `size`, `channels`, `width`, `latent_size` and `batch_size`
     device:torch.device, # where to train
-): # function of real pictures [B, channels, size, size]: loss of G, loss of D, mean probability of real and of generated pictures
+): # function of real pictures [B, channels, height, width]: loss of G, loss of D, mean probability of real and of generated pictures
     "New networks, and the article's step with them"
     shape = {k: config[k] for k in ('size', 'channels', 'width')}
     G = dcgan_generator(latent_size=config['latent_size'], **shape).to(device)
@@ -77,7 +77,7 @@ def article_step(
 def train_step(
     G, D, # the two networks
     opt_g, opt_d, # their optimisers
-    real:torch.Tensor, # real pictures [B, channels, size, size] in [-1, 1]
+    real:torch.Tensor, # real pictures [B, channels, height, width] in [-1, 1]
     latent_d:torch.Tensor, # latents [B, latent_size, 1, 1] for the discriminator's turn
     latent_g:torch.Tensor=None, # latents for the generator's turn; None: it reuses the fakes that D has just seen
     amp:bool=False, # convolutions in bfloat16; weights, losses and the optimiser stay in float32
@@ -124,8 +124,8 @@ def joint_group(
 
 def logits_of(
     D:nn.Module, # the discriminator
-    real:torch.Tensor, # [B, channels, size, size]
-    fake:torch.Tensor, # [C, channels, size, size]
+    real:torch.Tensor, # [B, channels, height, width]
+    fake:torch.Tensor, # [C, channels, height, width]
 )->tuple: # float32 logits (float64 of float64) of the real pictures [B, 1] and of the fakes [C, 1]
     "Logits of both batches, in one pass where that is the same"
     group = joint_group(D)
@@ -168,7 +168,7 @@ def update_ema(
 def sample(
     G:nn.Module, # a generator, in whatever mode it is
     latents:torch.Tensor, # [N, latent_size, 1, 1], on its device
-)->torch.Tensor: # pictures [N, channels, size, size] in [-1, 1]
+)->torch.Tensor: # pictures [N, channels, height, width] in [-1, 1]
     "Draw pictures and leave the generator as it was"
     buffers = {name: b.clone() for name, b in G.named_buffers()}
     return torch.func.functional_call(G, buffers, (latents,))

@@ -14,6 +14,7 @@ from fastcore.basics import patch
 
 from .core import (InputError, as_choice, as_flag, as_number, as_path, as_whole, check_device, closing_bars, has_bfloat16,
     in_kernel, locked, move_aside, remove_parts, say, stop_on_interrupt, written_whole)
+from .shapes import as_size, shown_shape
 from .files import crops
 from .data import Replayed, as_shown, data_name, frames_of, images_of, open_data
 from .models import build_pair, discriminator, generator
@@ -125,7 +126,7 @@ def is_over(self:Trainer):
 # %% ../nbs/11_train.ipynb #a578ffc7
 @patch
 def train_on(self:Trainer,
-    real:torch.Tensor, # real pictures [B, channels, size, size] on the device
+    real:torch.Tensor, # real pictures [B, channels, height, width] on the device
 )->torch.Tensor: # as `train_step` gives it
     "One turn of each player, and the EMA"
     recipe, progress = self.recipe, self.progress()
@@ -297,9 +298,9 @@ def run(self:Trainer):
             try: return self.train()
             except Diverged as e: self.roll_back(e)
     except torch.cuda.OutOfMemoryError as e:
-        raise InputError(f"the GPU has no room for batches of {self.batch_size} pictures at {self.config['size']} pixels and width "
-                         f"{self.config['width']}: pass batch_size={self.batch_size//2}, which needs about half as much, to a new run "
-                         f'(another `out`, or fresh=True). What was trained is saved in {self.path}.') from e
+        raise InputError(f"the GPU has no room for batches of {self.batch_size} pictures of {shown_shape(self.config['size'])} "
+                         f"pixels at width {self.config['width']}: pass batch_size={self.batch_size//2}, which needs about half as much, "
+                         f'to a new run (another `out`, or fresh=True). What was trained is saved in {self.path}.') from e
     finally: tell(self, 'after_run')
 
 @patch
@@ -386,7 +387,7 @@ def fit(
 )->Run:
     "Train a GAN on pictures, or continue the run that `out` holds. Raises InputError for what cannot work, before anything is written"
     (epochs, minutes), show = _plain_length(epochs, minutes), _plain_show(show)
-    size, start_idx = as_whole('size', size, 1, optional=True), as_whole('start_idx', start_idx, 0)
+    size, start_idx = as_size('size', size, optional=True), as_whole('start_idx', start_idx, 0)
     seed, score_every = as_whole('seed', seed, 0, 2**63 - 1), as_whole('score_every', score_every, 0, optional=True)
     crop, hold_out = as_choice('crop', crop, crops), as_number('hold_out', hold_out, least=0, below=1)
     mirror, tf32, compile, fresh = map(as_flag, ('mirror', 'tf32', 'compile', 'fresh'), (mirror, tf32, compile, fresh))

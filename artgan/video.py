@@ -68,7 +68,10 @@ def _write_frames(
     writer = open_writer(path, fps, size)
     try:
         for grid in progress(grids, desc='video', unit=' frames'):
-            with Image.open(grid) as image: frame = np.asarray(image.convert('RGB').resize(size))
+            with Image.open(grid) as image: image = image.convert('RGB')
+            right, below = np.subtract(size, image.size)
+            if {right, below} <= {0, 1}: frame = np.pad(image, ((0, below), (0, right), (0, 0)), 'edge')
+            else: frame = np.asarray(image.resize(size))
             writer.write(np.ascontiguousarray(frame[..., ::-1]))  # OpenCV wants BGR
     finally: writer.release()
 
@@ -118,7 +121,7 @@ def make_video(
     path, sizes = _film_path(run, path), [_picture_size(grid) for grid in grids]
     for grid, size in zip(grids, sizes):
         if size != sizes[0]: raise InputError(f'{grid} is {size}, not {sizes[0]} like the first grid: remove it')
-    size = sizes[0] if width is None else (int(width), round(sizes[0][1]*width/sizes[0][0]/2)*2)
+    size = tuple(side + side % 2 for side in sizes[0]) if width is None else (int(width), round(sizes[0][1]*width/sizes[0][0]/2)*2)
     with written_whole(path) as part:
         _write_frames(part, grids, float(fps), size)
         check_video(part, len(grids), size)

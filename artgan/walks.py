@@ -66,7 +66,7 @@ class Walk:
 
     def _repr_html_(self):
         encoded = lambda p: base64.b64encode(p.read_bytes()).decode()
-        player = '<video controls loop muted autoplay width="256" src="data:video/{};base64,{}"></video><br>'
+        player = '<video controls loop muted autoplay width="256" height="256" src="data:video/{};base64,{}"></video><br>'
         film = player.format(self.path.suffix[1:], encoded(self.path)) if self.path.suffix in ('.webm', '.mp4') else ''
         return f'{film}<img style="max-width:100%" src="data:image/png;base64,{encoded(self.strip)}">'
 
@@ -96,7 +96,7 @@ def walk(
     fps:float=24, # frames a second
     loop:bool=True, # come back to the first
     ease:bool=True, # slow down at each
-    pixels:int=256, # side of the video
+    pixels:int=256, # longer side of the video
     out=None, # the video, .webm or .mp4; None: walk-0001.webm and so on in the folder where pictures are kept
     device=None, # where to compute; None: the GPU if there is one
 )->Walk: # which a notebook shows as a player
@@ -105,25 +105,26 @@ def walk(
     generator = LoadedGenerator(run, device)
     latents = path_through(to_latents(seeds, generator), max(1, round(seconds*fps)), loop, ease)
     path = path or free_name(generator.folder, 'walk', '.webm', '.png')
+    size = fitted(generator.shape, pixels, step=2)[::-1]  # width and height
     with written_whole(path) as part:
-        writer = open_writer(part, fps, (pixels, pixels))
+        writer = open_writer(part, fps, size)
         try:
             for batch in progress(latents.split(64), desc='walk', unit=' batches'):
                 for picture in generator(batch):
                     frame = over_checkerboard(enlarge(picture, pixels)).convert('RGB')
                     writer.write(np.asarray(frame)[..., ::-1].copy())
         finally: writer.release()
-        check_video(part, len(latents), (pixels, pixels))
+        check_video(part, len(latents), size)
     stills = generator(latents[torch.linspace(0, len(latents) - 1, 12).round().long()])
     with written_whole(path.with_suffix('.png')) as part: over_checkerboard(enlarge(np.concatenate(stills, 1))).save(part)
     return Walk(path, path.with_suffix('.png'), latents)
 
 # %% ../nbs/12a_walks.ipynb #055a9d58
 def _distance_to(target, device):
-    "A function that says how far pictures [N, channels, size, size] in [-1, 1] are from `target`, [N]"
-    sides = target.shape[-1], target.shape[-1]//4
-    def apart(x, side): return (F.adaptive_avg_pool2d(x, side) - F.adaptive_avg_pool2d(target, side)).square().mean((1, 2, 3))
-    def pixels(x): return sum(apart(x, side) for side in sides)/2
+    "A function that says how far pictures [N, channels, height, width] in [-1, 1] are from `target`, [N]"
+    height, width = target.shape[2:]
+    def apart(x, shape): return (F.adaptive_avg_pool2d(x, shape) - F.adaptive_avg_pool2d(target, shape)).square().mean((1, 2, 3))
+    def pixels(x): return (apart(x, (height, width)) + apart(x, (height//4, width//4)))/2
     if not metrics_available(): return pixels
     net = feature_network('lite0', device).requires_grad_(False)
     def seen(x): return F.normalize(net((over_grey(x).expand(-1, 3, -1, -1) + 1)*127.5)[0], dim=1)
@@ -156,10 +157,10 @@ def _as_target(picture, generator): # [1, channels, size, size] in [-1, 1]
 class Projection:
     "The latent whose picture comes nearest to a given one"
     latent:torch.Tensor   # [1, latent_size, 1, 1]
-    picture:np.ndarray    # uint8 [size, size, channels]
+    picture:np.ndarray    # uint8 [height, width, channels]
     target:np.ndarray     # the picture that was looked for, as the network would paint it
     distances:list        # of the best so far, after each step
-    way:np.ndarray        # pictures on the way, uint8 [N, size, size, channels]
+    way:np.ndarray        # pictures on the way, uint8 [N, height, width, channels]
 
     @property
     def levels(self)->list: # of each picture on the way and, last, the one that was found

@@ -134,14 +134,14 @@ def load_network(
 def load_generator(
     run=None, # a run, one of its checkpoints, a G.safetensors file, or a G.pth file with config.json beside it; None: `PAINTINGS`
     device='cpu', # where the network is to be
-)->torch.nn.Module: # latents [B, latent_size, 1, 1] -> pictures [B, channels, size, size] in [-1, 1]
+)->torch.nn.Module: # latents [B, latent_size, 1, 1] -> pictures [B, channels, height, width] in [-1, 1]
     "The trained generator of a run, in evaluation mode; InputError where there is none that can be read"
     return load_network(run, device)[0]
 
 def load_discriminator(
     run, # folder of a run, or an object with `.path`
     device='cpu', # where the network is to be
-)->torch.nn.Module: # pictures [B, channels, size, size] in [-1, 1] -> logits [B, 1]
+)->torch.nn.Module: # pictures [B, channels, height, width] in [-1, 1] -> logits [B, 1]
     "The trained discriminator of a run, in evaluation mode; InputError where there is none that can be read"
     path = run_path(run)
     spec = {k: v for k, v in _read_config(path).items() if k != 'latent_size'}
@@ -219,7 +219,7 @@ def _free_series(
 
 # %% ../nbs/08a_weights.ipynb #a7bcdddd
 def save_pictures(
-    pictures:np.ndarray, # uint8 [n, size, size, channels], as `generate` gives them
+    pictures:np.ndarray, # uint8 [n, height, width, channels], as `generate` gives them
     folder, # where to; made if it is not there
     run=None, # whose generator they are from, as in `generate`
     seed:int=0, # the one that `generate` got
