@@ -38,9 +38,9 @@ def cache_folder()->Path: # where decoded pictures are kept
 
 def _cache_path(files, name, size, crop, cache, decoder=decoder_version, mode='RGB', about=None):
     "The cache of these files: everything that decides the pixels is in its name"
-    other = [] if mode == 'RGB' else [mode]
+    other, shown = [] if mode == 'RGB' else [mode], str(size) if isinstance(size, int) else shown_shape(size).replace(' ', '')
     what = json.dumps([decoder, size, crop, [(f.name, f.size, f.stamp) for f in files], *other, *([about] if about else [])])
-    return Path(cache)/f'{"-".join([name[:40], str(size), crop, *other])}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.rgb'
+    return Path(cache)/f'{"-".join([name[:40], shown, crop, *other])}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.rgb'
 
 # %% ../nbs/00b_cache.ipynb #c4f9484d
 def _describe(path, about):
@@ -61,9 +61,10 @@ def _checked(path, size, verify, mode):
     "The array and its description; raises ValueError where they do not fit"
     about, stat = _description(path), path.stat()
     n = len(about['files'])
-    if stat.st_size != n*size*size*modes[mode]: raise ValueError('the array has another length than its description says')
+    height, width = as_shape('size', size)
+    if stat.st_size != n*height*width*modes[mode]: raise ValueError('the array has another length than its description says')
     # mode 'c' is copy-on-write: torch wants memory it could write to, and the file stays as it is
-    images = np.memmap(path, np.uint8, 'c', shape=(n, size, size, modes[mode]))
+    images = np.memmap(path, np.uint8, 'c', shape=(n, height, width, modes[mode]))
     as_written = about.get('array') == [stat.st_size, stat.st_mtime_ns]
     if (verify or not as_written) and fingerprint(images) != about['fingerprint']:
         raise ValueError('its pixels have changed since it was written')
@@ -99,7 +100,7 @@ def _make_cache(files, path, size, crop, workers, show, decoder=decoder_version,
         if path is None: images = np.stack([*usable()])
         else:
             with written_whole(path) as tmp, open(tmp, 'wb') as out: out.writelines(usable())
-            images = np.memmap(path, np.uint8, 'c', shape=(len(used), size, size, modes[mode]))
+            images = np.memmap(path, np.uint8, 'c', shape=(len(used), *as_shape('size', size), modes[mode]))
     about = dict(files=used, skipped=[list(s) for s in skipped], fingerprint=fingerprint(images), decoder=decoder,
                  transparent=len(see_through & {*used}))
     if path is not None: _describe(path, about)
@@ -123,7 +124,7 @@ def _cached(files, path, size, verify, make, mode):
         found = _usable(path, size, verify, mode)  # by the process that held the lock
         if found: return found
         remove_parts(path.parent, path.stem)
-        need, free = len(files)*size*size*modes[mode], free_space(path.parent)
+        need, free = len(files)*math.prod(as_shape('size', size))*modes[mode], free_space(path.parent)
         if need <= free: return make(path)
         raise InputError(f'the decoded pictures need {need/1e6:,.0f} MB in {path.parent}, and {free/1e6:,.0f} MB are free. {_other_places}')
 
@@ -139,7 +140,7 @@ def decoded(
     decoder:int=decoder_version, # 2: as artgan 0.1 did it
     mode:str='RGB', # a key of `artgan.modes.modes`
     frames=None, # `Frames` (see `artgan.films`) where a file may give several pictures
-)->tuple: # uint8 [N, size, size, channels], memory-mapped where there is a cache, and a dictionary: `files`, `skipped`, `fingerprint`
+)->tuple: # uint8 [N, height, width, channels], memory-mapped where there is a cache, and a dictionary: `files`, `skipped`, `fingerprint`
     "Decode files, or open what was decoded before; raises `InputError` where none can be read, or there is no room for them"
     decode, words = (frames.decode_all, frames.about) if frames else (decode_all, None)
     def make(path): return _make_cache(files, path, size, crop, workers, show, decoder, mode, decode)

@@ -18,11 +18,22 @@ from PIL import Image
 from .core import as_choice, as_path
 from .cache import fetched, is_address
 from .films import Frames, file_of, frames_of, near_copies, near_equal
-from .files import check_square, colour_profile, decode_all, scan_images, shown_name
+from .shapes import as_shape, as_size, shapes_with, shown_shape
+from .files import check_shape, colour_profile, decode_all, scan_images, shown_name
 from .modes import modes, over_checkerboard, transparency
 
 # %% ../nbs/01c_check.ipynb #65b9fa0d
 _modes = {'L': 'grey', '1': 'black and white', 'LA': 'grey', 'P': 'palette', 'CMYK': 'CMYK', 'YCCK': 'CMYK', 'LAB': 'CIELAB', 'HSV': 'HSV'}
+
+def _kept(ratios, size):
+    "What the centre crop keeps of pictures, as a part of their area; `ratios` are height by width, a number or an array"
+    height, width = as_shape('size', size)
+    return np.minimum(ratios*width/height, height/(ratios*width))
+
+def _upright(img):
+    "Height and width of a picture as it is shown, and its EXIF orientation"
+    turned = img.getexif().get(0x0112, 1)
+    return img.size if turned in range(5, 9) else img.size[::-1], turned
 
 def _notes(data, img, size, crop, see_through=0., mode='RGB', every_frame=False):
     "What is worth knowing of a picture that Pillow has opened, in a few words each"
@@ -63,7 +74,7 @@ class CheckedFile(NamedTuple):
     used: bool    # whether training uses it
     reason: str   # why not, otherwise empty
     notes: list   # (kind, detail) of what is worth knowing
-    thumbnail: np.ndarray # the square that training sees, uint8 [size, size, channels], where something was noted; otherwise None
+    thumbnail: np.ndarray # what training sees, uint8 [height, width, channels], where something was noted; otherwise None
     format: str = '' # Pillow's name of it, where it is a picture
     shape: tuple = () # height and width, as it is shown, in pixels
     frames: int = 0 # of an animation, or pages; 1 for most
@@ -76,6 +87,7 @@ class ImageReport:
     size: int     # that training uses: of a square, or (height, width)
     files: list   # a `CheckedFile` for each, pictures and others, sorted by name
     mode: str = 'RGB' # in which training sees them, see `artgan.modes`
+    crop: str = 'center' # see `to_shape`
 
     @property
     def used(self):
@@ -103,7 +115,7 @@ class ImageReport:
         copies = sum(any('copy' in kind for kind, _ in f.notes) for f in self.used)
         equal = sum(f.reason == near_equal for f in self.files)
         passed = sum(f.reason.startswith(_not_meant) for f in self.files) - equal
-        text = f'Training will use {len(self.used):,} pictures of {self.source} at {self.size} x {self.size} pixels'
+        text = f'Training will use {len(self.used):,} pictures of {self.source} at {shown_shape(self.size)} pixels'
         text += f', and skip {len(self.skipped):,} that cannot be read.' if self.skipped else '; all can be read.'
         formats = Counter(f.format for f in self.used)
         if len(formats) > 1: text += f" Formats: {', '.join(f'{k} {format}' for format, k in formats.most_common())}."
@@ -164,8 +176,8 @@ def _as_html(report, most=3):
 # %% ../nbs/01c_check.ipynb #3514b7bc
 def check_images(
     src, # a folder, a zip or tar file, the address of one on the web, a film, or a list of files
-    size:int=64, # side of the square that training uses, in pixels
-    crop:str='center', # see `to_square`
+    size:int=64, # that training uses: side of a square in pixels, or (height, width)
+    crop:str='center', # see `to_shape`
     workers:int=None, # threads that decode; None: one a processor
     show:bool=True, # show a progress bar
     mode:str='RGB', # in which training sees them: 'RGB', 'RGBA' (keeps transparency) or 'L' (grey)
@@ -173,7 +185,7 @@ def check_images(
     every:int=None, # of a film's frames (and with 'all', of an animation's) take one in so many; None: 25 of a film, otherwise all
 )->ImageReport:
     "Look at every file before training, and change none; raises `InputError` where there is no picture, or an argument will not do"
-    (size, crop), mode = check_square(size, crop), as_choice('mode', mode, modes)
+    (size, crop), mode = check_shape(size, crop), as_choice('mode', mode, modes)
     several = found if isinstance(found := frames_of(src, frames, every), Frames) else None
     src = several.source if several else src
     place = 'the list' if isinstance(src, (list, tuple)) else src if is_address(src) else str(as_path(src))
@@ -182,7 +194,7 @@ def check_images(
     notes, digests, squares, checked, seen, facts = {}, {}, {}, [], {}, {}
     def look(file, data, img):  # by several threads, each for files of its own
         digests[file.name] = hashlib.sha256(data).digest()
-        facts[file.name] = img.format, img.size[::-1], getattr(img, 'n_frames', 1), transparency(img)
+        facts[file.name] = img.format, _upright(img)[0], getattr(img, 'n_frames', 1), transparency(img)
         notes[file.name] = _notes(data, img, size, crop, facts[file.name][-1], mode, bool(several))
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', module='PIL')  # what Pillow finds odd, but reads
@@ -201,4 +213,4 @@ def check_images(
         checked.append(CheckedFile(name, True, '', found, squares[name] if found else None, *facts[file]))
     checked += [CheckedFile(f.name, False, 'no picture by its name', [], None) for f in others]
     checked += [CheckedFile(name, False, reason, [], None) for name, reason in passed]
-    return ImageReport(place, size, sorted(checked, key=lambda f: f.name), mode)
+    return ImageReport(place, size, sorted(checked, key=lambda f: f.name), mode, crop)

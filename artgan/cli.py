@@ -64,6 +64,7 @@ def _options(
         more = dict(type=kind, metavar={int: 'N', float: 'X'}.get(kind, 'WORD'))
         if p.annotation is bool: more = dict(action=argparse.BooleanOptionalAction)
         if p.annotation is tuple: more = dict(type=float, nargs=2, metavar='X')
+        if name == 'size': more = dict(type=_size, metavar='N')
         choices = dict(crop=crops, frames=('first', 'all'), recipe=RECIPES, network=NETWORKS, mode=modes).get(name)
         if choices: more = dict(choices=list(choices))
         options[f"--{name.replace('_', '-')}"] = dict(dest=name, default=argparse.SUPPRESS, help=text, **more)

@@ -19,7 +19,8 @@ from torchvision.utils import make_grid
 
 from .cache import cache_folder, clear_cache, decoded, decoder_version, fetched, fingerprint, list_cache, source_name
 from .core import InputError, as_choice, as_flag, as_number, as_path, as_whole, say
-from .files import check_square, folder_of, kinds_of, scan_images, shown_name
+from .shapes import as_size, shown_shape
+from .files import check_shape, folder_of, kinds_of, scan_images, shown_name
 from .films import Frames, frames_of, near_equal
 from .given import (PremultipliedBatches, Replayed, from_array, from_items, images_of, is_items, picture_keys,
     say_transparent)
@@ -28,8 +29,8 @@ from .modes import check_mode, divided_out, in_mode, mode_of, modes, over_checke
 # %% ../nbs/01_data.ipynb #fade0990
 @dataclass
 class Pictures:
-    "A set of decoded pictures; `p[i]` is `(image [channels, size, size] in [-1, 1], label)`, as in a data set; `p[a:b]` a batch of both"
-    images: np.ndarray   # uint8 [N, size, size, channels], memory-mapped where there is a cache
+    "Decoded pictures; `p[i]` is `(image [channels, height, width] in [-1, 1], label)`, as in a data set, and `p[a:b]` a batch of both"
+    images: np.ndarray   # uint8 [N, height, width, channels], memory-mapped where there is a cache
     labels: np.ndarray   # int64 [N], indexes into `classes`
     classes: list        # names of the labels, sorted
     files: list          # name of each picture
@@ -82,8 +83,8 @@ def repeats(
 # %% ../nbs/01_data.ipynb #c4d4ef74
 def load_images(
     src, # a folder, a zip or tar file, the address of one on the web, a film, or a list of files
-    size:int=64, # side of the square, in pixels
-    crop:str='center', # see `to_square`
+    size:int=64, # side of a square in pixels, or (height, width)
+    crop:str='center', # see `to_shape`
     label=folder_of, # function of a name that gives its label
     cache=None, # folder for decoded pictures; None: `cache_folder()`, False: keep them in memory only
     workers:int=None, # threads that decode; None: one a processor
@@ -386,16 +387,16 @@ def open_batches(
     if first is None: raise InputError('data gives no batches')
     _check_first(first, size)
     check_mode(mode, first.shape[1], 'the batches')
-    about = dict(size=first.shape[2], channels=first.shape[1], mode=mode_of(first.shape[1]), batch_size=len(first),
+    about = dict(size=as_size('size', tuple(first.shape[2:])), channels=first.shape[1], mode=mode_of(first.shape[1]), batch_size=len(first),
                  data=dict(name='batches', batches=len(data) if hasattr(data, '__len__') else None))
     if about['mode'] == 'RGBA' and not isinstance(data, Batches): data = PremultipliedBatches(data)
     return (data if hasattr(data, 'state_dict') else Replayed(data)), about
 
 # %% ../nbs/01_data.ipynb #2483d1c7
 def _check_array(images, size):
-    "Refuse an array that does not hold square pictures"
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] not in modes.values():
-        raise InputError(f'the array is {images.dtype} {images.shape}; it must be uint8 [N, size, size, 3] (1 for grey, 4 for RGBA), '
+    "Refuse an array that does not hold pictures"
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in modes.values():
+        raise InputError(f'the array is {images.dtype} {images.shape}; it must be uint8 [N, height, width, 3] (1 for grey, 4 for RGBA), '
                          'values 0 to 255')
     own = as_size('size', images.shape[1:3])
     if size not in (None, own):
@@ -415,7 +416,7 @@ def open_data(
     before:str=None, # mode of a run that goes on; None: RGB
 )->tuple: # batches with a `state_dict`, and what they are, a dictionary for config.json
     "Batches from whatever the caller has; raises `InputError` for what a run cannot use"
-    name, size, frames = data_name(data), as_whole('size', size, 1, optional=True), getattr(data, 'about', {})
+    name, size, frames = data_name(data), as_size('size', size, optional=True), getattr(data, 'about', {})
     if mode is not None: as_choice('mode', mode, modes)
     if isinstance(data, dict): data = images_of(data)
     if is_files(data): data = load_wanted(data, size or 64, crop, wanted, mode or before)
@@ -431,7 +432,8 @@ def open_data(
         raise InputError(f'batch_size is {batch_size}, but there are only {n} pictures; pass batch_size={2**(n.bit_length()-1)} or less')
     mark = data.fingerprint if isinstance(data, Pictures) else fingerprint(images)
     about = dict(name=name, pictures=len(images), fingerprint=mark, **frames)
-    about = dict(size=images.shape[1], channels=images.shape[3], mode=mode_of(images.shape[3]), batch_size=batch_size, data=about)
+    shape = dict(size=as_size('size', images.shape[1:3]), channels=images.shape[3], mode=mode_of(images.shape[3]))
+    about = dict(**shape, batch_size=batch_size, data=about)
     batches = Batches(data, batch_size, seed=seed, device=device, indices=kept)
     if held is not None: batches.held_out = images[held]
     return batches, about

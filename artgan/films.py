@@ -19,7 +19,7 @@ from PIL import Image
 
 from .core import InputError, as_choice, as_path, as_whole, progress
 from .cache import is_address
-from .files import ImageFile, decode, decode_all, is_image_name, open_picture, scan_images, to_mode, to_square
+from .files import ImageFile, decode, decode_all, is_image_name, open_picture, scan_images, to_mode, to_shape
 from .modes import modes, over_grey
 
 # %% ../nbs/00d_films.ipynb #98860f3e
@@ -63,14 +63,14 @@ def near_copies(
 # %% ../nbs/00d_films.ipynb #973bc1a9
 def decode_frames(
     data:bytes, # the content of a picture file
-    size:int=64, # side of the square, in pixels
-    crop:str='center', # see `to_square`
+    size:int=64, # side of a square in pixels, or (height, width)
+    crop:str='center', # see `to_shape`
     look=lambda img: None, # called with the opened picture before it is decoded
     decoder:int=3, # as `decode` has it
     mode:str='RGB', # a key of `artgan.modes.modes`
     every:int=1, # of the frames, one in so many
-)->list: # of uint8 [size, size, channels]
-    "All frames of a picture file as squares; raises what Pillow raises when it is broken"
+)->list: # of uint8 [height, width, channels]
+    "All frames of a picture file; raises what Pillow raises when it is broken"
     with open_picture(data) as img:
         if getattr(img, 'n_frames', 1) > 1 and img.format not in ('MPO', 'PSD'):  # previews or depth, and layers, are no frames
             look(img)
@@ -78,9 +78,9 @@ def decode_frames(
     return [decode(data, size, crop, look, decoder, mode)]
 
 def _square(img, size, crop, mode, decoder=3):
-    "An open picture as bytes [size, size, channels]"
-    square = np.asarray(to_square(to_mode(img, mode, decoder), size, crop))
-    return square.reshape(*square.shape[:2], modes[mode])
+    "An open picture as bytes [height, width, channels]"
+    pixels = np.asarray(to_shape(to_mode(img, mode, decoder), size, crop))
+    return pixels.reshape(*pixels.shape[:2], modes[mode])
 
 def _square_at(img, i, size, crop, decoder, mode):
     "Frame i of a picture as `decode` would give it"

@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 
 from .core import InputError, say
-from .files import to_mode, to_square
+from .shapes import as_size, start_of
+from .files import to_mode, to_shape
 from .modes import in_mode, modes, premultiplied, transparency
 
 # %% ../nbs/00c_given.ipynb #4772ae8a
@@ -116,18 +117,25 @@ def _as_picture(x, levels, mode):
     if a.shape[2] not in modes.values() and a.shape[0] in modes.values(): a = np.moveaxis(a, 0, 2)
     return in_mode(_to_bytes(a, levels)[None], mode)[0]
 
-def _as_square(x, size, crop):
-    "A picture cut and scaled, as [size, size, channels]"
+def _as_shape(x, size, crop):
+    "A picture cut and scaled, as [height, width, channels]"
     img = x if isinstance(x, Image.Image) else Image.fromarray(x[..., 0] if x.shape[2] == 1 else x)
-    square = np.asarray(to_square(img, size, crop))
-    return square.reshape(*square.shape[:2], -1)
+    cut = np.asarray(to_shape(img, size, crop))
+    return cut.reshape(*cut.shape[:2], -1)
+
+def _is_good(shape):
+    "Whether arrays of this shape stay as they are: squares, and what networks can be built for"
+    if shape[0] == shape[1]: return True
+    try: start_of(shape[:2])
+    except InputError: return False
+    return True
 
 def from_items(
     items, # see `is_items`
-    size:int=None, # side of the square, in pixels; None: that of the pictures if all are squares of one size, otherwise 64
-    crop:str='center', # see `to_square`
+    size:int=None, # side of a square in pixels, or (height, width); None: that of arrays of one good shape, otherwise 64
+    crop:str='center', # see `to_shape`
     mode:str=None, # a key of `artgan.modes.modes`; None: RGB for Pillow's pictures, others as they come
-)->np.ndarray: # uint8 [N, size, size, channels]
+)->np.ndarray: # uint8 [N, height, width, channels]
     "Pictures that come one at a time as one array; raises `InputError` where one is no picture, or they differ in channels"
     with random_state_kept(): found = [_picture_of(items[i]) for i in range(len(items))]
     missing = [i for i, x in enumerate(found) if x is None]
@@ -140,11 +148,11 @@ def from_items(
     found = [_as_picture(x, levels, mode) for x in found]
     shapes = {x.shape if isinstance(x, np.ndarray) else None for x in found}
     own = next(iter(shapes)) if len(shapes) == 1 else None
-    if own and own[0] == own[1] and size in (None, own[0]): return np.stack(found)
-    squares = [_as_square(x, size or 64, crop) for x in found]
-    if len({s.shape for s in squares}) > 1:
+    if own and (_is_good(own) if size is None else as_size('size', size) == as_size('size', own[:2])): return np.stack(found)
+    cut = [_as_shape(x, size or 64, crop) for x in found]
+    if len({c.shape for c in cut}) > 1:
         raise InputError("some of the pictures have other channels than the rest; make all the same, or pass mode='RGB'")
-    return np.stack(squares)
+    return np.stack(cut)
 
 # %% ../nbs/00c_given.ipynb #8f3999c1
 class Replayed:

@@ -23,6 +23,7 @@ import artgan
 from .core import InputError, free_space, json_digest, move_aside, told_where, written_whole, say
 from .data import as_shown
 from .modes import mode_of
+from .shapes import as_shape
 from .recipes import Recipe, migrate_words
 from .step import sample
 

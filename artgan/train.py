@@ -368,8 +368,8 @@ def fit(
     *,
     minutes:float=None, # train for so long instead, with schedules that fit
     recipe=None, # a key of `RECIPES`, or a `Recipe`; None: that of the run, otherwise the default for this device and time
-    size:int=None, # side of the pictures in pixels: 32, 64, 128 or 256; None: that of the array or the batches, otherwise 64
-    crop:str='center', # how pictures become square: 'center', 'pad' or 'stretch'
+    size:int=None, # side of the pictures in pixels, or (height, width); None: that of the array or the batches, otherwise 64
+    crop:str='center', # how pictures get that shape: 'center', 'pad' or 'stretch'
     mode:str=None, # 'RGB', 'RGBA' (with transparency) or 'L' (grey); None: that of the run, of the array or the batches, otherwise RGB
     mirror:bool=False, # show every real picture mirrored half of the time: not for pictures with writing in them
     hold_out:float=0., # part of the pictures to keep from training, chosen by `seed`, for metrics that need unseen ones

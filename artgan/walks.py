@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 
 from .core import InputError, check_whole, free_name, progress, written_whole
-from .files import to_mode, to_square
+from .shapes import fitted
+from .files import to_mode, to_shape
 from .modes import mode_of, over_checkerboard, over_grey
 from .data import to_bytes, to_float
 from .features import feature_network, metrics_available
@@ -111,7 +112,7 @@ def walk(
         try:
             for batch in progress(latents.split(64), desc='walk', unit=' batches'):
                 for picture in generator(batch):
-                    frame = over_checkerboard(enlarge(picture, pixels)).convert('RGB')
+                    frame = over_checkerboard(enlarge(picture, pixels, 2)).convert('RGB')
                     writer.write(np.asarray(frame)[..., ::-1].copy())
         finally: writer.release()
         check_video(part, len(latents), size)
@@ -148,9 +149,9 @@ def _opened(picture): # a PIL image of whatever names it
         raise InputError(f'picture is an array {picture.dtype} {list(picture.shape)}: pass uint8 [height, width, 3 or 1]')
     return Image.fromarray(picture.squeeze(2) if picture.shape[2:] == (1,) else picture)
 
-def _as_target(picture, generator): # [1, channels, size, size] in [-1, 1]
-    pixels = np.asarray(to_square(to_mode(_opened(picture), mode_of(generator.channels)), generator.size))
-    return to_float(torch.tensor(pixels.reshape(1, generator.size, generator.size, generator.channels))).to(generator.device)
+def _as_target(picture, generator): # [1, channels, height, width] in [-1, 1]
+    pixels = np.asarray(to_shape(to_mode(_opened(picture), mode_of(generator.channels)), generator.size))
+    return to_float(torch.tensor(pixels.reshape(1, *generator.shape, generator.channels))).to(generator.device)
 
 # %% ../nbs/12a_walks.ipynb #cfbb9636
 @dataclass(repr=False)

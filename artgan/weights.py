@@ -176,7 +176,7 @@ def generate(
     seed:int=0, # picture i depends on the seed and on i alone
     device=None, # where to compute; None: the GPU if there is one
     batch_size:int=64, # pictures computed at once
-)->np.ndarray: # uint8 [n, size, size, channels]; four channels are RGBA as files have it, colour divided by alpha
+)->np.ndarray: # uint8 [n, height, width, channels]; four channels are RGBA as files have it, colour divided by alpha
     "New pictures from the saved weights of a run, in evaluation mode; InputError where an argument or the run is at fault"
     check_whole('n', n, 1)
     check_whole('batch_size', batch_size, 1)
