@@ -88,7 +88,7 @@ def test_the_default_is_as_before(tmp_path):
     from artgan.cache import _cache_path
     from artgan.files import find_images
     found = find_images('.')
-    assert _cache_path(found, 'x', 64, 'center', 'c', 3, {}) == _cache_path(found, 'x', 64, 'center', 'c', 3) != _cache_path(found, 'x', 64, 'center', 'c', 3, dict(frames='all'))
+    assert _cache_path(found, 'x', 64, 'center', 'c', 3, about={}) == _cache_path(found, 'x', 64, 'center', 'c', 3) != _cache_path(found, 'x', 64, 'center', 'c', 3, about=dict(frames='all'))
 
 
 @pytest.mark.parametrize('suffix', ['.avi', '.mp4', '.webm'])
