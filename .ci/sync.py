@@ -2,6 +2,7 @@
 
     python .ci/sync.py                 rewrite README.md, the Colab badges and the Colab install lines
     python .ci/sync.py --test-command  print the README's test command (for .ci/run)
+    python .ci/sync.py --check-tag TAG fail unless the tag is v and the version (for .github/workflows/publish.yml)
 
 tests/test_project.py fails when a rewrite would change a file. Only `readme()` needs nbconvert (a dev requirement).
 """
@@ -32,11 +33,24 @@ def badge(path):
     return f'[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({target})'
 
 
-def with_address(path):
+def install_line(extra=''):
+    "How a notebook installs artgan in Colab: the release, once settings.ini says that there is one, or the newest"
+    cfg = settings()
+    released, newest = f"'{cfg['lib_name']}{extra}'", f"'{cfg['lib_name']}{extra} @ git+{cfg['git_url']}'"
+    return f"%pip install -q {released}  # the newest: {newest}" if cfg.getboolean('released') else f'%pip install -q {newest}'
+
+
+def with_address(path, text=None):
     "The text of the notebook at `path`, with its badge and install line as settings.ini wants them"
-    text = path.read_text(encoding='utf-8')
+    text = path.read_text(encoding='utf-8') if text is None else text
     text = re.sub(r'\[!\[Open in Colab\]\([^)]*\)\]\([^)]*\)|COLAB_BADGE', lambda m: badge(path), text)
-    return re.sub(r'(?<=git\+)https?://[^\s"\'\\]+', lambda m: settings()['git_url'], text)
+    return re.sub(r"%pip install -q '" + settings()['lib_name'] + r"(\[\w+\])?[ '][^\"\\\n]*", lambda m: install_line(m[1] or ''), text)
+
+
+def check_tag(tag):
+    "End with a message unless `tag` is the version's own"
+    version = settings()['version']
+    if tag != f'v{version}': sys.exit(f'the tag is {tag}, and settings.ini has version {version}: its tag is v{version}')
 
 
 def readme():
@@ -70,6 +84,7 @@ def command(start):
 
 if __name__ == '__main__':
     if '--test-command' in sys.argv: print(command("pip install -e '.[dev]'"))
+    elif '--check-tag' in sys.argv: check_tag(sys.argv[-1])
     else:
         for _ in range(2):  # the README comes from a notebook whose badge the first pass may have changed
             for path, new in out_of_step().items():

@@ -35,9 +35,9 @@ def cache_folder()->Path: # where decoded pictures are kept
     "`ARTGAN_CACHE`, or ~/.cache/artgan; raises `InputError` where that is no path"
     return as_path(os.environ.get('ARTGAN_CACHE') or '~/.cache/artgan', 'ARTGAN_CACHE')
 
-def _cache_path(files, name, size, crop, cache, decoder=decoder_version):
+def _cache_path(files, name, size, crop, cache, decoder=decoder_version, about=None):
     "The cache of these files: everything that decides the pixels is in its name"
-    what = json.dumps([decoder, size, crop, [(f.name, f.size, f.stamp) for f in files]])
+    what = json.dumps([decoder, size, crop, [(f.name, f.size, f.stamp) for f in files], *([about] if about else [])])
     size = size if isinstance(size, int) else shown_shape(size).replace(' ', '')
     return Path(cache)/f'{name[:40]}-{size}-{crop}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.rgb'
 
@@ -81,11 +81,11 @@ def _open_cache(path, size, verify=False):
         return None
 
 # %% ../nbs/00b_cache.ipynb #d80769ff
-def _make_cache(files, path, size, crop, workers, show, decoder=decoder_version):
+def _make_cache(files, path, size, crop, workers, show, decoder=decoder_version, decode=decode_all):
     "Decode `files` into the file `path`, or into memory where there is no path"
     used, skipped = [], []
     def usable():
-        for image, file in decode_all(files, size, crop, workers, show, decoder=decoder):
+        for image, file in decode(files, size, crop, workers, show, decoder=decoder):
             if isinstance(image, str): skipped.append((file.name, image))
             else:
                 used.append(file.name)
@@ -134,11 +134,13 @@ def decoded(
     show:bool=True, # show a progress bar
     verify:bool=False, # check every pixel of the cache, though its size and time are as they were
     decoder:int=decoder_version, # 2: as artgan 0.1 did it
+    frames=None, # `Frames` (see `artgan.films`) where a file may give several pictures
 )->tuple: # uint8 [N, height, width, 3], memory-mapped where there is a cache, and a dictionary: `files`, `skipped`, `fingerprint`
     "Decode files, or open what was decoded before; raises `InputError` where none can be read, or there is no room for them"
-    def make(path): return _make_cache(files, path, size, crop, workers, show, decoder)
+    decode, words = (frames.decode_all, frames.about) if frames else (decode_all, None)
+    def make(path): return _make_cache(files, path, size, crop, workers, show, decoder, decode)
     if cache is None: return make(None)
-    path, before = (_cache_path(files, name, size, crop, cache, version) for version in (decoder, 2))
+    path, before = (_cache_path(files, name, size, crop, cache, version, words) for version in (decoder, 2))
     if show and before.exists() and not path.exists():
         say('The pictures are decoded anew, once: colour profiles are now applied, and large JPEGs read in a faster way.')
     return _cached(files, path, size, verify, make)

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-import imagehash
 import numpy as np
 from PIL import Image
 
 from .core import as_path
 from .cache import fetched, is_address
 from .shapes import as_shape, as_size, shapes_with, shown_shape
+from .films import Frames, file_of, frames_of, near_copies, near_equal
 from .files import check_shape, colour_profile, decode_all, scan_images, shown_name
 
 # %% ../nbs/01c_check.ipynb #65b9fa0d
@@ -34,7 +34,7 @@ def _upright(img):
     turned = img.getexif().get(0x0112, 1)
     return img.size if turned in range(5, 9) else img.size[::-1], turned
 
-def _notes(data, img, size, crop):
+def _notes(data, img, size, crop, every_frame=False):
     "What is worth knowing of a picture that Pillow has opened, in a few words each"
     ((h, w), turned), (height, width) = _upright(img), as_shape('size', size)
     deep = img.mode == 'F' or img.mode.startswith('I') or (img.format == 'PNG' and data[24] == 16)
@@ -49,7 +49,8 @@ def _notes(data, img, size, crop):
     elif way: found.append(('colour profile applied', name))
     if img.has_transparency_data: found.append(('transparent', 'laid over white'))
     if turned in range(2, 9): found.append(('turned upright', f'EXIF orientation {turned}'))
-    if getattr(img, 'n_frames', 1) > 1: found.append(('animation or several pages', f'{img.n_frames}, the first is used'))
+    frames, used = getattr(img, 'n_frames', 1), 'all are' if every_frame else 'the first is'
+    if frames > 1: found.append(('animation or several pages', f'{frames}, {used} used'))
     return found
 
 # %% ../nbs/01c_check.ipynb #e694f12c
@@ -59,21 +60,6 @@ def _name_notes(name):
     odd = {'characters that cannot be shown': shown_name(name) != name, 'very long': len(last.encode(errors='replace')) > 200,
            'space at the end or beginning': any(p != p.strip() for p in parts)}
     return [('odd name', ', '.join(what for what, is_so in odd.items() if is_so))] if any(odd.values()) else []
-
-# %% ../nbs/01c_check.ipynb #9da7fd3e
-def _near_copies(squares, bits=6, levels=12):
-    "For each square picture the first one before it that looks the same, or -1"
-    hashes = np.array([imagehash.phash(Image.fromarray(s)).hash.ravel() for s in squares], np.float32)*2 - 1
-    small = np.stack([np.asarray(Image.fromarray(s).resize((16, 16), Image.Resampling.BOX), np.float32) for s in squares])
-    small -= small.mean((1, 2), keepdims=True)
-    first = np.full(len(squares), -1)
-    for start in range(0, len(squares), 256):
-        apart = (hashes.shape[1] - hashes[start:start + 256] @ hashes.T)/2
-        for i, j in np.argwhere(apart <= bits):
-            i += start
-            both_new = j < i and first[i] < 0 and first[j] < 0
-            if both_new and np.abs(small[i] - small[j]).mean() < levels: first[i] = j
-    return first
 
 # %% ../nbs/01c_check.ipynb #67be74b8
 class CheckedFile(NamedTuple):
@@ -119,20 +105,22 @@ class ImageReport:
     def summary(self):
         "The report in a few plain sentences"
         copies = sum(any('copy' in kind for kind, _ in f.notes) for f in self.used)
-        passed = sum(f.reason.startswith(_not_meant) for f in self.files)
+        equal = sum(f.reason == near_equal for f in self.files)
+        passed = sum(f.reason.startswith(_not_meant) for f in self.files) - equal
         text = f'Training will use {len(self.used):,} pictures of {self.source} at {shown_shape(self.size)} pixels'
         text += f', and skip {len(self.skipped):,} that cannot be read.' if self.skipped else '; all can be read.'
         formats = Counter(f.format for f in self.used)
         if len(formats) > 1: text += f" Formats: {', '.join(f'{k} {format}' for format, k in formats.most_common())}."
         if passed: text += f" {passed:,} other {'file or folder is' if passed == 1 else 'files or folders are'} passed over."
+        if equal: text += f' {equal:,} frames of films are left out: {near_equal}.'
         are = 'is a copy of another: it counts' if copies == 1 else 'are copies of others: they count'
         if copies: text += f' {copies:,} of those used {are} twice.'
-        return text + (_advice([f.shape for f in self.used], self.size) if self.crop == 'center' else '')
+        return text + (_advice([f.shape for f in self.used if f.shape], self.size) if self.crop == 'center' else '')
 
     def __repr__(self): return _as_text(self)
     def _repr_html_(self): return _as_html(self)
 
-_not_meant = 'no picture by its name', 'folder seen before', 'folder of a run'
+_not_meant = 'no picture by its name', 'folder seen before', 'folder of a run', near_equal
 
 def _advice(shapes, size, worth=0.05):
     "A sentence on the shape that would keep most of these pictures, where it keeps clearly more; otherwise nothing"
@@ -176,34 +164,41 @@ def _as_html(report, most=3):
 
 # %% ../nbs/01c_check.ipynb #3514b7bc
 def check_images(
-    src, # a folder, a zip or tar file, the address of one on the web, or a list of files
+    src, # a folder, a zip or tar file, the address of one on the web, a film, or a list of files
     size:int=64, # that training uses: side of a square in pixels, or (height, width)
     crop:str='center', # see `to_shape`
     workers:int=None, # threads that decode; None: one a processor
     show:bool=True, # show a progress bar
+    frames:str='first', # of animations and files of several pages: 'first', or 'all' frames
+    every:int=None, # of a film's frames (and with 'all', of an animation's) take one in so many; None: 25 of a film, otherwise all
 )->ImageReport:
     "Look at every file before training, and change none; raises `InputError` where there is no picture, or an argument will not do"
     size, crop = check_shape(size, crop)
+    several = found if isinstance(found := frames_of(src, frames, every), Frames) else None
+    src = several.source if several else src
     place = 'the list' if isinstance(src, (list, tuple)) else src if is_address(src) else str(as_path(src))
-    files, others, passed = scan_images(fetched(src, show=show))
+    src = fetched(src, show=show)
+    files, others, passed = several.scan(src) if several else scan_images(src)
     notes, digests, squares, checked, seen, facts = {}, {}, {}, [], {}, {}
     def look(file, data, img):  # by several threads, each for files of its own
         digests[file.name] = hashlib.sha256(data).digest()
         facts[file.name] = img.format, _upright(img)[0], getattr(img, 'n_frames', 1)
-        notes[file.name] = _notes(data, img, size, crop)
+        notes[file.name] = _notes(data, img, size, crop, bool(several))
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', module='PIL')  # what Pillow finds odd, but reads
-        for image, file in decode_all(files, size, crop, workers, show, look):
+        for image, file in (several.decode_all if several else decode_all)(files, size, crop, workers, show, look):
             if isinstance(image, str): checked.append(CheckedFile(file.name, False, image, [], None))
             else: squares[file.name] = image
     names = [*squares]
-    near = _near_copies([*squares.values()]) if names else []
+    near = near_copies([*squares.values()]) if names else []
     for name, copied in zip(names, near):
-        same = seen.setdefault(digests[name], name)
-        if same != name: notes[name].append(('exact copy', f'of {shown_name(same)}'))
-        elif copied >= 0: notes[name].append(('near copy', f'of {shown_name(names[copied])}'))
-        found = notes[name] + _name_notes(name)
-        checked.append(CheckedFile(name, True, '', found, squares[name] if found else None, *facts[name]))
+        file = file_of(name, facts)  # a frame has what its file has
+        same = seen.setdefault((digests[file], name.removeprefix(file)), name)
+        found = [*notes[file]] if name == file else []  # what is said of a file is said with its first frame
+        if same != name: found.append(('exact copy', f'of {shown_name(same)}'))
+        elif copied >= 0: found.append(('near copy', f'of {shown_name(names[copied])}'))
+        if name == file: found += _name_notes(name)
+        checked.append(CheckedFile(name, True, '', found, squares[name] if found else None, *facts[file]))
     checked += [CheckedFile(f.name, False, 'no picture by its name', [], None) for f in others]
     checked += [CheckedFile(name, False, reason, [], None) for name, reason in passed]
     return ImageReport(place, size, sorted(checked, key=lambda f: f.name), crop)

@@ -64,7 +64,7 @@ def _options(
         if p.annotation is bool: more = dict(action=argparse.BooleanOptionalAction)
         if p.annotation is tuple: more = dict(type=float, nargs=2, metavar='X')
         if name == 'size': more = dict(type=_size, metavar='N')
-        choices = dict(crop=crops, recipe=RECIPES, network=NETWORKS).get(name)
+        choices = dict(crop=crops, frames=('first', 'all'), recipe=RECIPES, network=NETWORKS).get(name)
         if choices: more = dict(choices=list(choices))
         options[f"--{name.replace('_', '-')}"] = dict(dest=name, default=argparse.SUPPRESS, help=text, **more)
     return options

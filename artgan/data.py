@@ -21,6 +21,7 @@ from .cache import cache_folder, clear_cache, decoded, decoder_version, fetched,
 from .core import InputError, as_flag, as_number, as_path, as_whole, say
 from .shapes import as_size, shown_shape
 from .files import check_shape, folder_of, kinds_of, scan_images, shown_name
+from .films import Frames, frames_of, near_equal
 from .given import from_array, from_items, images_of, is_items, picture_keys
 
 # %% ../nbs/01_data.ipynb #fade0990
@@ -76,7 +77,7 @@ def repeats(
 
 # %% ../nbs/01_data.ipynb #c4d4ef74
 def load_images(
-    src, # a folder, a zip or tar file, the address of one on the web, or a list of files
+    src, # a folder, a zip or tar file, the address of one on the web, a film, or a list of files
     size:int=64, # side of a square in pixels, or (height, width)
     crop:str='center', # see `to_shape`
     label=folder_of, # function of a name that gives its label
@@ -85,6 +86,8 @@ def load_images(
     show:bool=True, # show a progress bar, and say what was passed over
     verify:bool=False, # check every pixel of the cache, though its size and time are as they were
     decoder:int=decoder_version, # 2: find and decode what artgan 0.1 did, as it did
+    frames:str='first', # of animations and files of several pages: 'first', or 'all' frames
+    every:int=None, # of a film's frames (and with 'all', of an animation's) take one in so many; None: 25 of a film, otherwise all
 )->Pictures:
     """Decode every picture of `src` once; later calls open the result.
 
@@ -94,14 +97,18 @@ def load_images(
     (size, crop), verify = check_shape(size, crop), as_flag('verify', verify)
     workers = as_whole('workers', workers, 1, optional=True)
     folder = None if cache is False else cache_folder() if cache is None else as_path(cache, 'cache')
+    several = found if isinstance(found := frames_of(src, frames, every), Frames) else None
+    src = several.source if several else src
     name = source_name(src)
     src = fetched(src, folder, show)
-    files, others, passed = scan_images(src, decoder)
+    files, others, passed = several.scan(src, decoder) if several else scan_images(src, decoder)
     kinds = kinds_of(others)
     are = 'file that is no picture' if len(others) == 1 else 'files that are no pictures'
     if show and kinds: say(f'passed over {len(others)} {are}: {kinds}')
-    images, about = decoded(files, name, size, crop, folder, workers, show, verify, decoder)
-    skipped = [*(p for p in passed if p[1].startswith('folder that cannot')), *(tuple(s) for s in about['skipped'])]
+    images, about = decoded(files, name, size, crop, folder, workers, show, verify, decoder, several)
+    equal = sum(reason == near_equal for _, reason in about['skipped'])
+    if show and equal: say(f"took {len(about['files']):,} frames, and left out {equal:,} that are {near_equal}")
+    skipped = [*(p for p in passed if p[1].startswith('folder that cannot')), *(tuple(s) for s in about['skipped'] if s[1] != near_equal)]
     if skipped: warnings.warn(_skipped_message(skipped, len(files)), stacklevel=2)
     labels = [label(n) for n in about['files']]
     classes = sorted(set(labels))
@@ -351,14 +358,14 @@ def is_files(
 )->bool:
     "Whether this is a folder, an archive, the address of one or a list of files, to be decoded"
     if isinstance(data, (list, tuple)): return len(data) > 0 and isinstance(data[0], (str, os.PathLike))
-    return isinstance(data, (str, os.PathLike))
+    return isinstance(data, (str, os.PathLike, Frames))
 
 def data_name(
     data, # whatever the caller has
 )->str:
     "What a run on these data is called"
     if isinstance(data, Pictures): return data.name
-    if is_files(data): return source_name(data)
+    if is_files(data): return source_name(getattr(data, 'source', data))
     return 'array' if isinstance(data, (np.ndarray, torch.Tensor)) or is_items(data) else 'batches'
 
 # %% ../nbs/01_data.ipynb #6324ada1
@@ -423,7 +430,7 @@ def open_data(
     wanted:str=None, # fingerprint of the pictures of a run that goes on, see `load_wanted`
 )->tuple: # batches with a `state_dict`, and what they are, a dictionary for config.json
     "Batches from whatever the caller has; raises `InputError` for what a run cannot use"
-    name, size = data_name(data), as_size('size', size, optional=True)
+    name, size, frames = data_name(data), as_size('size', size, optional=True), getattr(data, 'about', {})
     if isinstance(data, dict): data = images_of(data)
     if is_files(data): data = load_wanted(data, size or 64, crop, wanted)
     elif not isinstance(data, Pictures) and is_items(data): data = from_items(data, size, crop)
@@ -435,7 +442,8 @@ def open_data(
     n = len(images) if kept is None else len(kept)
     if batch_size > n:
         raise InputError(f'batch_size is {batch_size}, but there are only {n} pictures; pass batch_size={2**(n.bit_length()-1)} or less')
-    about = dict(name=name, pictures=len(images), fingerprint=data.fingerprint if isinstance(data, Pictures) else fingerprint(images))
+    mark = data.fingerprint if isinstance(data, Pictures) else fingerprint(images)
+    about = dict(name=name, pictures=len(images), fingerprint=mark, **frames)
     about = dict(size=as_size('size', images.shape[1:3]), channels=images.shape[3], batch_size=batch_size, data=about)
     batches = Batches(data, batch_size, seed=seed, device=device, indices=kept)
     if held is not None: batches.held_out = images[held]

@@ -398,11 +398,12 @@ def decode_file(
     crop:str, # see `to_shape`
     look=lambda data, img: None, # called with the content and the opened picture, before it is decoded
     decoder:int=3, # 2: as artgan 0.1 did it
+    how=decode, # what makes pixels of the content, called as `decode` is
 ): # uint8 [height, width, 3], or a sentence: the reason why there is no picture
     "The decoded file, or the reason why there is none: the one place that decides what training uses"
     data = _read(file, archive)
     if isinstance(data, str): return data
-    try: return decode(data, size, crop, lambda img: look(data, img), decoder)
+    try: return how(data, size, crop, lambda img: look(data, img), decoder)
     except Image.UnidentifiedImageError:
         return heic_reason if kind_of_start(data) == 'HEIC' and not reads_heic() else 'not a picture that can be read'
     except Image.DecompressionBombError: return f'too large (more than {2*Image.MAX_IMAGE_PIXELS/1e6:.0f} million pixels)'
@@ -418,12 +419,13 @@ def decode_all(
     show:bool=True, # show a progress bar
     look=lambda file, data, img: None, # called by a thread with the file, its content and the opened picture
     decoder:int=3, # 2: as artgan 0.1 did it
+    how=decode, # what makes pixels of the content, see `decode_file`
 ): # pairs of uint8 [height, width, 3], or the reason why there is none, and the file
     "Yield, in order, what `decode_file` makes of each file, and the file; raises `InputError` for arguments that will not do"
     size, crop, workers = *check_shape(size, crop), as_whole('workers', workers, 1, optional=True)
     opened = open_archive(files[0].path, unpack=True) if files[0].zipped else nullcontext()
     with opened as archive, ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        decoded = pool.map(lambda f: decode_file(f, archive, size, crop, partial(look, f), decoder), files)
+        decoded = pool.map(lambda f: decode_file(f, archive, size, crop, partial(look, f), decoder, how), files)
         bar = progress(decoded, total=len(files), desc='decoding', unit=' pictures', disable=not show)
         try: yield from zip(bar, files)
         finally: pool.shutdown(cancel_futures=True)  # an interrupt need not wait for what is still queued

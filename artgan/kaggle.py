@@ -6,7 +6,7 @@
 __all__ = ['KAGGLE_URL', 'kaggle_id', 'download']
 
 # %% ../nbs/01b_kaggle.ipynb #850a8307
-import json, os, re, shutil, sys
+import getpass, json, os, re, shutil, sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +27,24 @@ def kaggle_id(
     return f'{found[1]}/{found[2]}'
 
 # %% ../nbs/01b_kaggle.ipynb #2a7768c9
-def _read_key(path:Path)->dict: # the two environment variables that kaggle reads
+_SETTINGS = 'https://www.kaggle.com/settings/api'
+_NAMES = 'KAGGLE_API_TOKEN', 'KAGGLE_USERNAME', 'KAGGLE_KEY'  # the environment variables that Kaggle's client reads
+
+def _as_token(text:str, where)->dict: # for the environment
+    "A token that was found somewhere"
+    token = text.strip()
+    if re.fullmatch('[!-~]+', token): return {'KAGGLE_API_TOKEN': token}
+    raise InputError(f'{where} holds no token: it must be the one line that {_SETTINGS} gives ("Generate New Token"). '
+                     'Put it there again, or take the place away')
+
+def _read_token(path:Path)->dict: # for the environment
+    "The token in the file at `path`"
+    try: text = path.read_text(encoding='utf-8-sig')
+    except (OSError, ValueError): text = ''
+    return _as_token(text, path.absolute())
+
+# %% ../nbs/01b_kaggle.ipynb #12a88bb9
+def _read_key(path:Path)->dict: # for the environment
     "User name and key from the kaggle.json at `path`"
     try:
         content = json.loads(path.read_text(encoding='utf-8-sig'))
@@ -36,23 +53,63 @@ def _read_key(path:Path)->dict: # the two environment variables that kaggle read
     except (OSError, ValueError, KeyError, TypeError): usable = False
     if not usable:
         raise InputError(f'{path.absolute()} is not a readable file of the form {{"username": "...", "key": "..."}}: '
-                         'download it again from https://www.kaggle.com/settings, or move it away')
+                         f'create a legacy API key at {_SETTINGS}, or move it away')
     return creds
 
-# %% ../nbs/01b_kaggle.ipynb #f5917c45
-def _kaggle_credentials()->tuple: # user name and key as a dict of environment variables, and where they were; ({}, '') if nowhere
-    "The first Kaggle credentials found"
-    home = Path(os.environ.get('KAGGLE_CONFIG_DIR') or '~/.kaggle').expanduser()
-    for path in (Path('kaggle.json'), home/'kaggle.json'):
-        if path.exists(): return _read_key(path), str(path)
-    names = ('KAGGLE_USERNAME', 'KAGGLE_KEY')
-    if all(os.environ.get(name) for name in names):
-        return {name: os.environ[name] for name in names}, 'the environment variables'
-    if 'google.colab' in sys.modules: # only a Colab notebook has it loaded: in a script its answer never comes
-        from google.colab import userdata
-        try: return {name: userdata.get(name) for name in names}, "Colab's secrets"
-        except (userdata.SecretNotFoundError, userdata.NotebookAccessError): return {}, ''
-    return {}, ''
+# %% ../nbs/01b_kaggle.ipynb #8be6728e
+def _check_login(path:Path)->dict: # for the environment: nothing, the client reads the file itself
+    "Refuse a login that the client would pass over"
+    try: usable = bool(json.loads(path.read_text(encoding='utf-8'))['refresh_token'])
+    except (OSError, ValueError, KeyError, TypeError): usable = False
+    if not usable: raise InputError(f'{path.absolute()} is not readable as a login: call `kaggle auth login` again, or move it away')
+    return {}
+
+# %% ../nbs/01b_kaggle.ipynb #ec5b99cb
+def _client_folder()->Path:
+    "Where Kaggle's client looks for kaggle.json"
+    own, home = os.environ.get('KAGGLE_CONFIG_DIR'), Path('~/.kaggle').expanduser()
+    if own: return Path(own)
+    if home.exists() or not sys.platform.startswith('linux'): return home
+    return Path(os.environ.get('XDG_CONFIG_HOME') or '~/.config').expanduser()/'kaggle'
+
+def _is_file(text)->bool:
+    "Whether text from the environment names a file: a long token is no name at all"
+    try: return Path(text).is_file()
+    except (OSError, ValueError): return False
+
+# %% ../nbs/01b_kaggle.ipynb #57916a90
+def _colab_secrets():
+    "What Colab's notebook keeps, as `_places` gives it"
+    if 'google.colab' not in sys.modules: return  # only a Colab notebook has it loaded: in a script its answer never comes
+    from google.colab import userdata
+    closed = userdata.NotebookAccessError, getattr(userdata, 'TimeoutException', userdata.NotebookAccessError)
+    found = {}
+    for name in _NAMES:
+        try: found[name] = userdata.get(name) or ''
+        except userdata.SecretNotFoundError: continue
+        except closed: say(f'Colab has a secret {name} that this notebook may not read: allow it with the switch beside the secret')
+    if 'KAGGLE_API_TOKEN' in found: yield _as_token(found['KAGGLE_API_TOKEN'], 'the Colab secret KAGGLE_API_TOKEN'), "Colab's secrets"
+    if all(found.get(name) for name in _NAMES[1:]): yield {name: found[name] for name in _NAMES[1:]}, "Colab's secrets"
+
+# %% ../nbs/01b_kaggle.ipynb #2edaea87
+def _places():
+    "Every credential there is, in the order above: what the environment must hold for it, and where it was found"
+    home, env = Path('~/.kaggle').expanduser(), os.environ
+    of_kaggle, token = env.get('KAGGLE_API_V1_TOKEN', ''), env.get('KAGGLE_API_TOKEN', '').strip()
+    in_kaggle = env.get('KAGGLE_KERNEL_RUN_TYPE') is not None and env.get('KAGGLE_DATA_PROXY_URL') is not None
+    if in_kaggle and _is_file(of_kaggle): yield _read_token(Path(of_kaggle)), 'KAGGLE_API_V1_TOKEN'
+    if token: yield (_read_token(Path(token)) if _is_file(token) else _as_token(token, 'KAGGLE_API_TOKEN')), 'KAGGLE_API_TOKEN'
+    for path in (home/'access_token', home/'access_token.txt'):
+        if path.exists(): yield _read_token(path), str(path)
+    if Path('kaggle.json').exists(): yield _read_key(Path('kaggle.json')), 'kaggle.json'
+    if all(env.get(name) for name in _NAMES[1:]): yield {name: env[name] for name in _NAMES[1:]}, 'KAGGLE_USERNAME and KAGGLE_KEY'
+    for path, read in ((_client_folder()/'kaggle.json', _read_key), (home/'credentials.json', _check_login)):
+        if path.exists(): yield read(path), str(path)
+    yield from _colab_secrets()
+
+def _kaggle_credentials()->tuple: # what the environment must hold, and where it was found; ({}, '') if nowhere
+    "The first Kaggle credential found"
+    return next(_places(), ({}, ''))
 
 # %% ../nbs/01b_kaggle.ipynb #e4915f98
 def _interactive()->bool: # can a question be put here?
@@ -63,6 +120,13 @@ def _interactive()->bool: # can a question be put here?
     if kernel is not None: return bool(getattr(kernel, '_allow_stdin', False))
     return sys.stdin is not None and sys.stdin.isatty()
 
+# %% ../nbs/01b_kaggle.ipynb #25a7794a
+def _ask()->dict: # for the environment; empty where opendatasets is to ask
+    "The token that a person types"
+    say(f'Kaggle needs an account and a token, and none was found: open {_SETTINGS} and click "Generate New Token".')
+    token = getpass.getpass('Token (it is not shown; leave it empty to give a user name and a legacy key): ')
+    return _as_token(token, 'the answer') if token.strip() else {}
+
 # %% ../nbs/01b_kaggle.ipynb #a405c2f5
 def _is_whole(folder:Path)->bool: # False if it is missing, empty or left by an interrupted download
     "Is the data set complete in the folder of its name?"
@@ -72,44 +136,66 @@ def _is_whole(folder:Path)->bool: # False if it is missing, empty or left by an 
 
 # %% ../nbs/01b_kaggle.ipynb #bea20677
 @contextmanager
-def _credentials(creds):
-    "Let Kaggle's client and opendatasets find `creds` for the length of the block; without any, opendatasets asks"
+def _credentials(creds, ask=False):
+    "Let Kaggle's client find `creds`, and nothing else in the environment, for the length of the block; `ask` lets opendatasets ask"
     from opendatasets.utils import kaggle_api
     before, look = dict(os.environ), kaggle_api.read_kaggle_creds  # opendatasets puts there what a person types
+    for name in (*_NAMES, 'VERBOSE', 'VERBOSE_OUTPUT'): os.environ.pop(name, None)
     os.environ.update(creds)
-    kaggle_api.read_kaggle_creds = lambda: bool(creds)
+    kaggle_api.read_kaggle_creds = lambda: not ask
     try: yield
     finally:
         kaggle_api.read_kaggle_creds = look
         for name in os.environ.keys() - before.keys(): del os.environ[name]
         os.environ.update(before)
 
+# %% ../nbs/01b_kaggle.ipynb #ea14d69b
+def _token_refused(creds, error=None)->bool:
+    "Whether Kaggle did not take the token that the client was given"
+    if 'KAGGLE_API_TOKEN' not in creds: return False
+    answer = getattr(getattr(error, 'response', None), 'status_code', None)
+    values = getattr(getattr(sys.modules.get('kaggle'), 'api', None), 'config_values', {})
+    return isinstance(error, SystemExit) or answer == 401 or values.get('auth_method', 'ACCESS_TOKEN') != 'ACCESS_TOKEN'
+
+def _advice(creds, where, error):
+    "What to do about a download that failed"
+    if _token_refused(creds, error):
+        return (f'Kaggle refuses the token from {where}: it has expired or was revoked. Make a new one at {_SETTINGS} '
+                '("Generate New Token"), or take it away, and the next credential counts')
+    answer = getattr(getattr(error, 'response', None), 'status_code', None)
+    if answer in (401, 403) or isinstance(error, SystemExit):
+        return f'Kaggle refuses access with the credential from {where}: make a new one at {_SETTINGS}; or the data set is private'
+    if answer == 404: return 'there is no such data set, or it is private'
+    return f'call download again to repeat it; the credential was from {where}'
+
 # %% ../nbs/01b_kaggle.ipynb #00e1ce57
 def _fetch(
     name:str, # `owner/name` of the data set
     folder:Path, # an empty folder; the pictures arrive in a folder `name` inside it
-    creds:dict, # from `_kaggle_credentials`; empty to let opendatasets ask
-    where:str, # where they were found, for the error message
+    creds:dict, # from `_kaggle_credentials` or `_ask`
+    where:str, # where they were found, for messages
+    ask:bool=False, # let opendatasets ask
 ):
     "Download and unpack through opendatasets; raises `ConnectionError` for whatever fails"
     import opendatasets
     try:
-        with _credentials(creds):
+        with _credentials(creds, ask):
             # Not every version of opendatasets understands /datasets/ in the address.
             opendatasets.download(f'https://www.kaggle.com/{name}', data_dir=str(folder), force=True)
         if not _is_whole(folder/name.split('/')[1]): raise OSError('nothing unpacked, or the archive still there')
-    except Exception as error:
-        told = f'if access was refused (401 or 403), the key from {where} is no longer good'
+    except (Exception, SystemExit) as error:
         raise ConnectionError(f'{name} did not arrive whole from Kaggle ({type(error).__name__}: {error}): '
-                              f'call download again to repeat it; {told}') from error
+                              f'{_advice(creds, where, error)}') from error
+    if _token_refused(creds): say(f'Kaggle refused the token from {where}, and another credential was used: see {_SETTINGS}')
 
 # %% ../nbs/01b_kaggle.ipynb #8c52a4ee
-_NO_KEY = """Kaggle needs an account and a key to download {name}, and none was found. Three steps:
-1. Sign in at https://www.kaggle.com (an account is free) and open https://www.kaggle.com/settings
-2. Under "API", create a legacy API key (once called "Create New Token"): the browser saves kaggle.json
-3. Put kaggle.json into {here} or into ~/.kaggle; or set KAGGLE_USERNAME and KAGGLE_KEY to what it says,
-   as environment variables or as Colab secrets that this notebook may read
-Then call download again."""
+_NO_KEY = f"""Kaggle needs an account and a token to download {{name}}, and none was found. Three steps:
+1. Sign in at https://www.kaggle.com (an account is free) and open {_SETTINGS}
+2. Under "API", click "Generate New Token", and copy the token
+3. Save it as ~/.kaggle/access_token, or set KAGGLE_API_TOKEN to it, as an environment variable or as a Colab secret
+   that this notebook may read
+(A login by `kaggle auth login` does as well, and so does an older kaggle.json, in {{here}} or in ~/.kaggle,
+or what it says as KAGGLE_USERNAME and KAGGLE_KEY.) Then call download again."""
 
 # %% ../nbs/01b_kaggle.ipynb #fc4a37f5
 def download(
@@ -119,7 +205,7 @@ def download(
 )->Path: # the data set's folder, `data_dir/name`
     """Download a Kaggle data set, unless it is already there.
 
-    Raises `InputError` where the address or the folder will not do or there is no key, and `ConnectionError` where the data set did
+    Raises `InputError` where the address or the folder will not do or there is no credential, and `ConnectionError` where the data set did
     not arrive whole; what was there before is then as it was.
     """
     name, data_dir, force = kaggle_id(url), as_path(data_dir, 'data_dir'), as_flag('force', force)
@@ -127,12 +213,12 @@ def download(
     target = data_dir/name.split('/')[1]
     if _is_whole(target) and not force: return target
     creds, where = _kaggle_credentials()
-    if not creds and not _interactive():
-        raise InputError(_NO_KEY.format(name=name, here=Path.cwd()))
+    if not where and not _interactive(): raise InputError(_NO_KEY.format(name=name, here=Path.cwd()))
+    typed = {} if where else _ask()
     part = target.with_name(f'{target.name}.part')
     if part.exists(): shutil.rmtree(part) # our own, from an interrupted call
     part.mkdir(parents=True)
-    _fetch(name, part, creds, where or 'the prompt')
+    _fetch(name, part, creds or typed, where or 'the prompt', ask=not where and not typed)
     if os.path.lexists(target): say(f'{target} was there before: moved to {move_aside(target)}')
     os.replace(part/target.name, target)
     part.rmdir()

@@ -23,7 +23,7 @@ from PIL import Image
 from torch import nn
 
 from .core import InputError, check_whole
-from .data import fingerprint, is_files, load_wanted, split_indices
+from .data import fingerprint, frames_of, is_files, load_wanted, split_indices
 from .metrics import Score, score
 from .runs import as_columns, history_rows, load_checkpoint, loss_of, metric_columns, read_about, read_history, run_path, sample_grids
 from .weights import generate, load_discriminator, load_generator
@@ -276,6 +276,7 @@ def run_pictures(
     config = about['config']
     if data is None: data = next((s['data'] for s in reversed(about['sessions']) if 'data' in s), None)
     if data is None: raise InputError(f'{path} does not say where its pictures are: pass them as data (on the command line --data)')
+    if is_files(data): data = frames_of(data, **{k: v for k, v in config['data'].items() if k in ('frames', 'every')})
     pictures = load_wanted(data, config['size'], config['crop'], config['data'].get('fingerprint')) if is_files(data) else data
     images = getattr(pictures, 'images', pictures)
     if not isinstance(images, np.ndarray) or images.ndim != 4:

@@ -217,7 +217,7 @@ def config_differences(
 )->list: # sentences
     "What two configurations disagree on"
     def nameless(config):  # the same pictures may be in another folder
-        return {**config, 'data': {k: v for k, v in config.get('data', {}).items() if k != 'name'}}
+        return {**config, 'data': {k: v for k, v in config.get('data', {}).items() if k not in ('name', 'frames', 'every')}}
     old, new = nameless(migrate(old)), nameless(new)
     def grows(k): return k in ('epochs', 'minutes') and old.get(k) and new.get(k) and new[k] > old[k]
     return [_difference(k, old.get(k), new.get(k)) for k in sorted({*old, *new}) if old.get(k) != new.get(k) and not grows(k)]

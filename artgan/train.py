@@ -16,7 +16,7 @@ from .core import (InputError, as_choice, as_flag, as_number, as_path, as_whole,
     in_kernel, locked, move_aside, remove_parts, say, stop_on_interrupt, written_whole)
 from .shapes import as_size, shown_shape
 from .files import crops
-from .data import Replayed, data_name, denorm, images_of, open_data
+from .data import Replayed, data_name, denorm, frames_of, images_of, open_data
 from .models import build_pair, discriminator, generator
 from .augment import augment, random_flip
 from .recipes import Recipe, choose_recipe, default_recipe, make_recipe
@@ -360,7 +360,7 @@ def _plain_show(show):
 
 # %% ../nbs/11_train.ipynb #4aa34d73
 def fit(
-    data, # a folder, zip, tar or list of files; pictures in memory (see `artgan.given`); or batches such as a `DataLoader`
+    data, # a folder, zip, tar, film or list of files; pictures in memory (see `artgan.given`); or batches such as a `DataLoader`
     epochs:int=None, # passes over the data; None: 300, unless there are `minutes`
     lr:float=None, # learning rate of both players; None: the recipe's
     start_idx:int=1, # number of the first epoch's sample grid, as in the article
@@ -378,6 +378,8 @@ def fit(
     tf32:bool=False, # TF32 multiplication on NVIDIA GPUs
     compile:bool=False, # `torch.compile` the networks
     fresh:bool=False, # move an existing run folder aside and start again
+    frames:str='first', # of animations and files of several pages: 'first', or 'all' frames
+    every:int=None, # of a film's frames (and with 'all', of an animation's) take one in so many; None: 25 of a film, otherwise all
     callbacks=(), # `artgan.callbacks.Callback` objects that watch the run
     show=True, # progress bar, a line an epoch and, in a notebook, a live view; 'text': without the view; False: nothing
     **changes, # fields of the recipe that take precedence over it, such as batch_size or width
@@ -395,7 +397,7 @@ def fit(
     recipe.validate(size or 64)
     with torch_settings(device, tf32), closing_bars():
         wanted = None if fresh else data_of_run(path)
-        batches, about = open_data(data, size, recipe.batch_size, crop, hold_out, seed, device, wanted)
+        batches, about = open_data(frames_of(data, frames, every), size, recipe.batch_size, crop, hold_out, seed, device, wanted)
         recipe = make_recipe(recipe, batch_size=about.pop('batch_size'))  # batches ready made have their own
         recipe.validate(about['size'], about['channels'])
         config = dict(**recipe, **about, epochs=epochs, minutes=minutes, crop=crop, mirror=mirror, hold_out=hold_out,
@@ -410,8 +412,7 @@ def fit(
 def _run(run, data, fresh, show):
     "What `fit` does in a folder that nobody else writes to"
     path, config = run.path, run.config
-    # first: a run that was killed in its first write has left nothing else
-    for part in (path, path/'generated', path/'checkpoints', path/'snapshots'): remove_parts(part)
+    for part in (path, path/'generated', path/'checkpoints', path/'snapshots'): remove_parts(part)  # first: a killed run may have no more
     folder = open_run_folder(path, config, fresh)
     run.restore()
     if run.is_over():

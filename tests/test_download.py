@@ -1,6 +1,7 @@
 """`artgan.data.download` on a machine of our own making: no account, no internet, nobody at the keyboard.
 
 Kaggle's client is replaced by a stand-in that does to the disk what the real one does; everything above it, opendatasets included, is the real code.
+test_kaggle_client.py has the real client.
 """
 import contextlib, io, json, os, sys, tempfile, types, zipfile
 from pathlib import Path
@@ -17,7 +18,7 @@ class FakeKaggle:
     "Stands in for `kaggle.api`; `fault` is what goes wrong"
     def __init__(self, fault=''): self.fault, self.calls, self.seen = fault, 0, None
 
-    def authenticate(self): self.seen = os.environ['KAGGLE_USERNAME'], os.environ['KAGGLE_KEY']
+    def authenticate(self): self.seen = tuple(map(os.environ.get, ('KAGGLE_USERNAME', 'KAGGLE_KEY', 'KAGGLE_API_TOKEN')))
 
     def dataset_download_files(self, dataset, path, force, quiet, unzip):
         self.calls += 1
@@ -41,8 +42,8 @@ def machine(api=None, **env):
     here, printed = os.getcwd(), io.StringIO()
     with (tempfile.TemporaryDirectory() as folder, patch.dict(os.environ), patch('IPython.get_ipython', lambda: None),
           patch('sys.stdin', io.StringIO()), patch.dict(sys.modules, kaggle=types.SimpleNamespace(api=api or FakeKaggle()))):
-        for name in ('KAGGLE_USERNAME', 'KAGGLE_KEY'): os.environ.pop(name, None)
-        os.environ.update(env, KAGGLE_CONFIG_DIR=str(Path(folder)/'home'))
+        for name in [name for name in os.environ if name.startswith('KAGGLE_')]: os.environ.pop(name)
+        os.environ.update(env, HOME=folder, USERPROFILE=folder, KAGGLE_CONFIG_DIR=str(Path(folder)/'home'))
         os.chdir(folder)
         try:
             Path('home').mkdir()
@@ -61,24 +62,35 @@ def test_each_place_is_found_and_an_earlier_one_wins():
         found.append((creds.get('KAGGLE_USERNAME'), where.replace(os.environ['KAGGLE_CONFIG_DIR'], 'home')))
 
     with machine(): look()
-    with machine():
-        colab = types.ModuleType('google.colab')
-        missing = type('SecretNotFoundError', (Exception,), {})
-        colab.userdata = types.SimpleNamespace(get={'KAGGLE_USERNAME': 'colab', 'KAGGLE_KEY': KEY}.get,
-                                               SecretNotFoundError=missing, NotebookAccessError=missing)
-        with patch.dict(sys.modules, {'google': types.ModuleType('google'), 'google.colab': colab}):
-            look()
-            def no_secret(name): raise missing(name)
-            colab.userdata.get = no_secret
-            look()
-    with machine(KAGGLE_USERNAME='variables', KAGGLE_KEY=KEY):
-        look()
+    with machine(KAGGLE_CONFIG_DIR=''):
         write_key('home/kaggle.json', 'home')
         look()
         write_key('kaggle.json', 'here')
         look()
+        os.remove('kaggle.json')
+        os.environ.update(KAGGLE_USERNAME='variables', KAGGLE_KEY=KEY)
+        look()
 
-    assert [user for user, _ in found] == [None, 'colab', None, 'variables', 'home', 'here']
+    assert found == [(None, ''), ('home', 'home/kaggle.json'), ('here', 'kaggle.json'), ('variables', 'KAGGLE_USERNAME and KAGGLE_KEY')]
+
+
+def test_colab_keeps_secrets_of_either_kind():
+    missing, closed = (type(name, (Exception,), {}) for name in ('SecretNotFoundError', 'NotebookAccessError'))
+    def get(name):
+        if name in secrets: return secrets[name]
+        raise closed(name) if name in shut else missing(name)
+    colab = types.ModuleType('google.colab')
+    colab.userdata = types.SimpleNamespace(get=get, SecretNotFoundError=missing, NotebookAccessError=closed)
+    old = {'KAGGLE_USERNAME': 'vincent', 'KAGGLE_KEY': KEY}
+    cases = [({}, ()), (old, ()), ({'KAGGLE_API_TOKEN': KEY}, ()), (old | {'KAGGLE_API_TOKEN': KEY}, ()), ({'KAGGLE_KEY': KEY}, ()), (old, ('KAGGLE_API_TOKEN',))]
+    found = []
+    for secrets, shut in cases:
+        with machine() as printed, patch.dict(sys.modules, {'google': types.ModuleType('google'), 'google.colab': colab}):
+            creds, where = _kaggle_credentials()
+        found.append((''.join(sorted(creds)), 'may not read' in printed.getvalue()))
+        assert bool(creds) == (where == "Colab's secrets") and KEY not in printed.getvalue()
+    key, token = 'KAGGLE_KEYKAGGLE_USERNAME', 'KAGGLE_API_TOKEN'
+    assert found == [('', False), (key, False), (token, False), (token, False), ('', False), (key, True)]
 
 
 def test_a_damaged_key_file_is_named_and_not_shown():
@@ -117,7 +129,7 @@ def test_the_second_call_needs_neither_kaggle_nor_a_key():
         assert download(data_dir='data') == folder == Path('data/best-artworks-of-all-time')
         assert os.listdir('data') == [folder.name]
         paintings = files(folder)
-    assert kaggle.calls == 1 and kaggle.seen == ('vincent', KEY) and KEY not in printed.getvalue()
+    assert kaggle.calls == 1 and kaggle.seen == ('vincent', KEY, None) and KEY not in printed.getvalue()
     assert len(paintings) == 3
 
 
@@ -156,20 +168,23 @@ def test_a_half_unpacked_folder_is_recognised_and_nothing_deleted():
         assert kaggle.calls == 4 and len(files(folder)) == 3 and not Path(f'{folder}.old-3').exists()
 
 
-def test_a_script_without_a_key_is_told_the_three_steps():
+def test_a_script_without_a_token_is_told_the_three_steps():
     with machine():
         try: download(data_dir='data')
         except InputError as error: message = str(error).replace(os.getcwd(), '/home/vincent/course')
         assert os.listdir('.') == ['home']
-    assert all(f'\n{step}. ' in message for step in (1, 2, 3))
+    assert all(f'\n{step}. ' in message for step in (1, 2, 3)) and 'https://www.kaggle.com/settings/api' in message and 'Generate New Token' in message
 
 
-def test_in_a_terminal_opendatasets_asks_and_nothing_is_kept():
-    kaggle = FakeKaggle()
-    with machine(kaggle) as printed, patch('sys.stdin', terminal), patch('click.prompt', side_effect=['vincent', KEY]) as prompt:
-        download()
-        assert kaggle.seen == ('vincent', KEY) and 'KAGGLE_KEY' not in os.environ
-    assert KEY not in printed.getvalue()
+def test_in_a_terminal_a_token_or_a_key_is_asked_for_and_nothing_is_kept():
+    for answer in ('', KEY):
+        kaggle = FakeKaggle()
+        with machine(kaggle) as printed, patch('sys.stdin', terminal), patch('getpass.getpass', return_value=answer), patch('click.prompt', side_effect=['vincent', KEY]) as prompt:
+            before = dict(os.environ)
+            download()
+            assert kaggle.seen == ((None, None, KEY) if answer else ('vincent', KEY, None)) and prompt.call_count == (0 if answer else 2)
+            assert dict(os.environ) == before and not any(KEY in Path(f).read_text() for f in files())
+        assert KEY not in printed.getvalue() and 'https://www.kaggle.com/settings/api' in printed.getvalue()
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused():

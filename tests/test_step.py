@@ -37,8 +37,8 @@ def both(size, dtype, steps, sizes_of_batches):
 
 @pytest.mark.parametrize('size', [32, 64, 128])
 def test_same_mathematics_in_float64(size):
-    "Ten steps, every third batch short: losses, scores, weights and running statistics agree"
-    theirs, ours, nets, nets2 = both(size, torch.float64, 10, [6, 6, 3])
+    "Ten steps (three where the pictures are large), every third batch short: losses, scores, weights and running statistics agree"
+    theirs, ours, nets, nets2 = both(size, torch.float64, 10 if size < 128 else 3, [6, 6, 3])
     assert torch.allclose(theirs, ours, rtol=1e-7)
     for a, b in zip(nets, nets2):
         for (name, x), y in zip(a.state_dict().items(), b.state_dict().values()): assert torch.allclose(x.double(), y.double(), rtol=1e-6, atol=1e-8), name

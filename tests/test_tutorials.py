@@ -19,7 +19,7 @@ SHORTER = {
 @pytest.mark.parametrize('path', tutorials, ids=lambda p: p.stem)
 def test_tutorial(path, tmp_path, monkeypatch):
     (tmp_path/'art').mkdir()
-    for i, picture in enumerate(demo_art(40, size=80)[0]): Image.fromarray(picture).save(tmp_path/'art'/f'Some_Artist{i % 3}_{i}.jpg')
+    for i, picture in enumerate(demo_art(66, size=80)[0]): Image.fromarray(picture).save(tmp_path/'art'/f'Some_Artist{i % 3}_{i}.jpg')
     for name, value in dict(DATA=tmp_path/'art', EPOCHS=1, MINUTES=0.03, BATCH=16, ROUNDS=1).items(): monkeypatch.setenv(f'ARTGAN_{name}', str(value))
     nb = nbformat.read(path, as_version=4)
     for long, short in SHORTER.get(path.stem, []):
