@@ -126,7 +126,7 @@ class ImageReport:
         if equal: text += f' {equal:,} frames of films are left out: {near_equal}.'
         are = 'is a copy of another: it counts' if copies == 1 else 'are copies of others: they count'
         if copies: text += f' {copies:,} of those used {are} twice.'
-        return text + (_advice([f.shape for f in self.used], self.size) if self.crop == 'center' else '')
+        return text + (_advice([f.shape for f in self.used if f.shape], self.size) if self.crop == 'center' else '')
 
     def __repr__(self): return _as_text(self)
     def _repr_html_(self): return _as_html(self)
