@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+from fastcore.basics import patch
 
 from .core import as_choice, as_path
 from .cache import fetched, is_address
@@ -67,7 +68,7 @@ def _name_notes(name):
 def _as_image(square): # uint8 [size, size, 3 or 1]
     return Image.fromarray(square[..., 0] if square.shape[-1] == 1 else square)
 
-# %% ../nbs/01c_check.ipynb #67be74b8
+# %% ../nbs/01c_check.ipynb #dbf0b96f
 class CheckedFile(NamedTuple):
     "What was found out about one file"
     name: str     # inside the source
@@ -89,50 +90,33 @@ class ImageReport:
     mode: str = 'RGB' # in which training sees them, see `artgan.modes`
     crop: str = 'center' # see `to_shape`
 
-    @property
-    def used(self):
-        "The files that training uses"
-        return [f for f in self.files if f.used]
-
-    @property
-    def skipped(self):
-        "(name, reason) of each file that cannot be read, as `Pictures.skipped` has it"
-        return [(f.name, f.reason) for f in self.files if f.reason and not f.reason.startswith(_not_meant)]
-
-    @property
-    def groups(self):
-        "Kind to (file, detail) of each: why files are skipped, then what is worth knowing of the others"
-        found = {}
-        for f in self.files:
-            reason, _, detail = f.reason.partition(' (')
-            for kind, detail in ([(f'skipped: {reason}', detail.removesuffix(')'))] if f.reason else f.notes):
-                found.setdefault(kind, []).append((f, detail))
-        return dict(sorted(found.items(), key=lambda item: (not item[0].startswith('skipped'), -len(item[1]))))
-
-    @property
-    def summary(self):
-        "The report in a few plain sentences"
-        copies = sum(any('copy' in kind for kind, _ in f.notes) for f in self.used)
-        equal = sum(f.reason == near_equal for f in self.files)
-        passed = sum(f.reason.startswith(_not_meant) for f in self.files) - equal
-        text = f'Training will use {len(self.used):,} pictures of {self.source} at {shown_shape(self.size)} pixels'
-        text += f', and skip {len(self.skipped):,} that cannot be read.' if self.skipped else '; all can be read.'
-        formats = Counter(f.format for f in self.used)
-        if len(formats) > 1: text += f" Formats: {', '.join(f'{k} {format}' for format, k in formats.most_common())}."
-        if clear := sum(f.see_through > 0 for f in self.used):
-            text += f" {'All' if clear == len(self.used) else f'{clear:,}'} of them use transparency, which is "
-            text += 'kept.' if self.mode == 'RGBA' else "laid over white; mode='RGBA' keeps it."
-        if passed: text += f" {passed:,} other {'file or folder is' if passed == 1 else 'files or folders are'} passed over."
-        if equal: text += f' {equal:,} frames of films are left out: {near_equal}.'
-        are = 'is a copy of another: it counts' if copies == 1 else 'are copies of others: they count'
-        if copies: text += f' {copies:,} of those used {are} twice.'
-        return text + (_advice([f.shape for f in self.used if f.shape], self.size) if self.crop == 'center' else '')
-
     def __repr__(self): return _as_text(self)
     def _repr_html_(self): return _as_html(self)
 
+# %% ../nbs/01c_check.ipynb #b2781b92
 _not_meant = 'no picture by its name', 'folder seen before', 'folder of a run', near_equal
 
+@patch(as_prop=True)
+def used(self:ImageReport):
+    "The files that training uses"
+    return [f for f in self.files if f.used]
+
+@patch(as_prop=True)
+def skipped(self:ImageReport):
+    "(name, reason) of each file that cannot be read, as `Pictures.skipped` has it"
+    return [(f.name, f.reason) for f in self.files if f.reason and not f.reason.startswith(_not_meant)]
+
+@patch(as_prop=True)
+def groups(self:ImageReport):
+    "Kind to (file, detail) of each: why files are skipped, then what is worth knowing of the others"
+    found = {}
+    for f in self.files:
+        reason, _, detail = f.reason.partition(' (')
+        for kind, detail in ([(f'skipped: {reason}', detail.removesuffix(')'))] if f.reason else f.notes):
+            found.setdefault(kind, []).append((f, detail))
+    return dict(sorted(found.items(), key=lambda item: (not item[0].startswith('skipped'), -len(item[1]))))
+
+# %% ../nbs/01c_check.ipynb #c22cf756
 def _advice(shapes, size, worth=0.05):
     "A sentence on the shape that would keep most of these pictures, where it keeps clearly more; otherwise nothing"
     ratios = np.array([h/w for h, w in shapes])
@@ -144,6 +128,26 @@ def _advice(shapes, size, worth=0.05):
     is_so = 'is' if (n := kinds[kind].sum()) == 1 else 'are'
     best, keeps, kept_now = as_size('size', best), kept(best), kept(size)
     return f' {n:,} of {len(ratios):,} {is_so} {kind}: size={best} keeps {keeps:.0%} of each, {size} keeps {kept_now:.0%}.'
+
+# %% ../nbs/01c_check.ipynb #c51a40b3
+@patch(as_prop=True)
+def summary(self:ImageReport):
+    "The report in a few plain sentences"
+    copies = sum(any('copy' in kind for kind, _ in f.notes) for f in self.used)
+    equal = sum(f.reason == near_equal for f in self.files)
+    passed = sum(f.reason.startswith(_not_meant) for f in self.files) - equal
+    text = f'Training will use {len(self.used):,} pictures of {self.source} at {shown_shape(self.size)} pixels'
+    text += f', and skip {len(self.skipped):,} that cannot be read.' if self.skipped else '; all can be read.'
+    formats = Counter(f.format for f in self.used)
+    if len(formats) > 1: text += f" Formats: {', '.join(f'{k} {format}' for format, k in formats.most_common())}."
+    if clear := sum(f.see_through > 0 for f in self.used):
+        text += f" {'All' if clear == len(self.used) else f'{clear:,}'} of them use transparency, which is "
+        text += 'kept.' if self.mode == 'RGBA' else "laid over white; mode='RGBA' keeps it."
+    if passed: text += f" {passed:,} other {'file or folder is' if passed == 1 else 'files or folders are'} passed over."
+    if equal: text += f' {equal:,} frames of films are left out: {near_equal}.'
+    are = 'is a copy of another: it counts' if copies == 1 else 'are copies of others: they count'
+    if copies: text += f' {copies:,} of those used {are} twice.'
+    return text + (_advice([f.shape for f in self.used if f.shape], self.size) if self.crop == 'center' else '')
 
 # %% ../nbs/01c_check.ipynb #cf5d2e6b
 def _line(f, detail): return shown_name(f.name) + (f': {detail}' if detail else '')

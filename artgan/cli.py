@@ -32,7 +32,7 @@ from .results import plot_losses, plot_metrics, plot_scores, score_run
 from .train import fit
 from .bench import bench
 
-# %% ../nbs/13_cli.ipynb #c11a0002
+# %% ../nbs/13_cli.ipynb #63f3c9f4
 def _comments(function):
     "Parameter to the comment behind it in the source, or on lines of its own above it"
     source = textwrap.dedent(inspect.getsource(function))
@@ -44,6 +44,7 @@ def _comments(function):
         found[arg.arg] = behind or ' '.join(above)
     return found
 
+# %% ../nbs/13_cli.ipynb #47265e6d
 def _size(text):
     "A size for argparse, which knows no `InputError`"
     try: return read_size(text)
@@ -70,6 +71,7 @@ def _options(
         options[f"--{name.replace('_', '-')}"] = dict(dest=name, default=argparse.SUPPRESS, help=text, **more)
     return options
 
+# %% ../nbs/13_cli.ipynb #f127f4d8
 def _recipe_options():
     "The same for the fields of a recipe, from its class"
     comments = {m[1]: m[2] for m in re.finditer(r'^    (\w+):.*? # (.*)$', inspect.getsource(Recipe), re.M)}
@@ -84,7 +86,6 @@ def _recipe_options():
         help = comments[f.name].replace('`', '').replace('%', '%%') + "; the recipe's if left out"
         options[f"--{f.name.replace('_', '-')}"] = dict(dest=f.name, default=argparse.SUPPRESS, help=help, **more)
     return options
-
 
 # %% ../nbs/13_cli.ipynb #7956fe0d
 def _train(args): say(fit(args.path, **_given(args, 'path'), show='text'))

@@ -16,6 +16,7 @@ from pathlib import Path
 import imagehash
 import numpy as np
 from PIL import Image
+from fastcore.basics import patch
 
 from .core import InputError, as_choice, as_path, as_whole, progress
 from .cache import is_address
@@ -179,7 +180,7 @@ def film_frames(
     if i + 1 < 0.9*said - 1:  # what a container says is an estimate in some formats
         raise InputError(f'{path} breaks off after {i + 1:,} of {said:,} frames: it is damaged or cut short. Copy or download it again.')
 
-# %% ../nbs/00d_films.ipynb #7c6fe71d
+# %% ../nbs/00d_films.ipynb #3d6d9a12
 near_equal = 'nearly the same as an earlier frame'
 
 @dataclass
@@ -194,22 +195,6 @@ class Frames:
         "What decides which frames are taken, for a run's configuration and the name of a cache"
         return {k: v for k, v in dict(frames=self.frames, every=self.every).items() if v not in (None, 'first')}
 
-    def scan(self,
-        src, # as `source`, or where that has been fetched to
-        decoder:int=3, # see `scan_images`
-    )->tuple: # what `scan_images` gives
-        "All files that the source holds; raises `InputError` where there is none, or a film cannot be read"
-        listed = src if isinstance(src, (list, tuple)) else [src]
-        films = [as_path(f) for f in listed if is_film(f)]
-        single = not isinstance(src, (list, tuple)) and is_image_name(Path(src).name) and Path(src).is_file()
-        missing = [str(f) for f in films if not f.is_file()]
-        if missing: raise InputError(f'{missing[0]} does not exist (looked from {Path.cwd()}). Give a film, or the folder of the pictures.')
-        for film in films: film_length(film)
-        rest = [f for f in listed if not is_film(f)]
-        found = scan_images([*rest] if single or isinstance(src, (list, tuple)) else src, decoder) if rest else ([], [], [])
-        stats = [(f, f.stat()) for f in films]
-        return sorted([*found[0], *(ImageFile(f.name, f, s.st_size, s.st_mtime_ns, False) for f, s in stats)]), *found[1:]
-
     def decode_all(self, files, size, crop, workers=None, show=True, look=lambda file, data, img: None, decoder=3, mode='RGB'):
         "As `decode_all`, for each frame of each file; a frame of a film that nearly equals an earlier one gives `near_equal`"
         films = [f for f in files if not f.zipped and is_film(f.path)]
@@ -220,16 +205,37 @@ class Frames:
             else: yield from ((s, file._replace(name=frame_name(file.name, i*every))) for i, s in enumerate(squares))
         for file in films: yield from self._film(file, size, crop, show, look, mode)
 
-    def _film(self, file, size, crop, show, look, mode):
-        seen = Seen()
-        for i, img in film_frames(file.path, self.every or 25, show):
-            frame = file._replace(name=f'{file.name}#{i}')
-            square = _square(img, size, crop, mode)
-            new = seen.first_like(square, i) < 0
-            img.format = file.path.suffix[1:].upper()
-            if new: look(frame, img.tobytes(), img)
-            yield (square if new else near_equal), frame
+# %% ../nbs/00d_films.ipynb #b542211e
+@patch
+def scan(self:Frames,
+    src, # as `source`, or where that has been fetched to
+    decoder:int=3, # see `scan_images`
+)->tuple: # what `scan_images` gives
+    "All files that the source holds; raises `InputError` where there is none, or a film cannot be read"
+    listed = src if isinstance(src, (list, tuple)) else [src]
+    films = [as_path(f) for f in listed if is_film(f)]
+    single = not isinstance(src, (list, tuple)) and is_image_name(Path(src).name) and Path(src).is_file()
+    missing = [str(f) for f in films if not f.is_file()]
+    if missing: raise InputError(f'{missing[0]} does not exist (looked from {Path.cwd()}). Give a film, or the folder of the pictures.')
+    for film in films: film_length(film)
+    rest = [f for f in listed if not is_film(f)]
+    found = scan_images([*rest] if single or isinstance(src, (list, tuple)) else src, decoder) if rest else ([], [], [])
+    stats = [(f, f.stat()) for f in films]
+    return sorted([*found[0], *(ImageFile(f.name, f, s.st_size, s.st_mtime_ns, False) for f, s in stats)]), *found[1:]
 
+# %% ../nbs/00d_films.ipynb #024a7944
+@patch
+def _film(self:Frames, file, size, crop, show, look, mode):
+    seen = Seen()
+    for i, img in film_frames(file.path, self.every or 25, show):
+        frame = file._replace(name=f'{file.name}#{i}')
+        square = _square(img, size, crop, mode)
+        new = seen.first_like(square, i) < 0
+        img.format = file.path.suffix[1:].upper()
+        if new: look(frame, img.tobytes(), img)
+        yield (square if new else near_equal), frame
+
+# %% ../nbs/00d_films.ipynb #8d85379f
 def frames_of(
     src, # a source, or `Frames` of it
     frames:str='first', # of animations and files of several pages: 'first', or 'all' frames

@@ -117,7 +117,7 @@ class Score:
                          '0 % means only that none is, not that nothing was learned by heart')
         return '\n'.join(lines)
 
-# %% ../nbs/05b_metrics.ipynb #252201b8
+# %% ../nbs/05b_metrics.ipynb #003440b6
 def _split(n, held_out):
     "Indices of `n` pictures to train on and held out, after checking the latter"
     if held_out is None: return split_indices(n)
@@ -126,6 +126,26 @@ def _split(n, held_out):
         raise InputError(f'held_out must be pictures, or indices from 0 to {n - 1}')
     return np.setdiff1d(np.arange(n), held), held
 
+def _sets(generated, real, held_out):
+    "Bytes of generated, training and held-out pictures, and the indices of the latter two in `real`, None where they are `held_out`"
+    fake, train, at = as_bytes(generated, least=10), as_bytes(real, least=10), None
+    check_alike(fake, train)
+    if isinstance(held_out, Pictures) or getattr(held_out, 'ndim', 1) > 1: check_alike(held := as_bytes(held_out, least=1), train)
+    else:
+        at = _split(len(train), held_out)
+        train, held = train[at[0]], train[at[1]]
+    return fake, train, held, at
+
+def _how_many(n, fake, train, held):
+    "N, checked: as many as each set and the baseline can have, where it is None"
+    most = min(len(fake), len(train), (len(train) + len(held))//2)
+    if n is None: n = most
+    if not 10 <= n <= most:
+        raise InputError(f'n is {n}: with {len(fake)} generated, {len(train)} training and {len(held)} held-out pictures '
+                         f'it can be from 10 to {most}')
+    return n
+
+# %% ../nbs/05b_metrics.ipynb #e8b3aa0d
 def score(
     generated, # pictures, in any form that `extract_features` takes
     real, # the real ones
@@ -138,22 +158,12 @@ def score(
 )->Score:
     "All metrics of a set of generated pictures, and what real pictures get; `InputError` where they cannot be compared"
     need_metrics()
-    fake, train = as_bytes(generated, least=10), as_bytes(real, least=10)
-    check_alike(fake, train)
-    further = isinstance(held_out, Pictures) or getattr(held_out, 'ndim', 1) > 1
-    if further: check_alike(held := as_bytes(held_out, least=1), train)
-    else:
-        train_at, held_at = _split(len(train), held_out)
-        train, held = train[train_at], train[held_at]
-    most = min(len(fake), len(train), (len(train) + len(held))//2)
-    if n is None: n = most
-    if not 10 <= n <= most:
-        raise InputError(f'n is {n}: with {len(fake)} generated, {len(train)} training and {len(held)} held-out pictures '
-                         f'it can be from 10 to {most}')
+    fake, train, held, at = _sets(generated, real, held_out)
+    n = _how_many(n, fake, train, held)
 
     def seen(images): return extract_features(images, features, device, show=show)
     train_f = seen(real)
-    train_f, held_f = (train_f, seen(held_out)) if further else (train_f[train_at], train_f[held_at])
+    train_f, held_f = (train_f, seen(held_out)) if at is None else (train_f[at[0]], train_f[at[1]])
     kept = isinstance(real, Pictures)
     def ways(images, f): # points of pictures whose features are known, by pixels and by features
         mirrored = np.ascontiguousarray(images[:, :, ::-1])
@@ -165,9 +175,9 @@ def score(
         return most_suspicious([compare_points(p, o, h, by) for p, o, h, by in pairs]).share
     rng = np.random.default_rng(0)
     chosen, order, held_order = (rng.permutation(len(x)) for x in (fake, train, held))
-    at, rest, h = order[:n], order[n:n + max(0, n - len(held))], held_order[:n]
+    first, rest, h = order[:n], order[n:n + max(0, n - len(held))], held_order[:n]
     def scores(images, f, points, real_baseline=None):
-        return Score(**distances(f, train_f[at]), colour=colour_distance(images, train[at]), vendi=vendi(f),
+        return Score(**distances(f, train_f[first]), colour=colour_distance(images, train[first]), vendi=vendi(f),
                      copies=copied(points), n=n, features=features, baseline=real_baseline)
     real_baseline = scores(np.concatenate([held[h], train[rest]]), torch.cat([held_f[h], train_f[rest]]), held_points) if baseline else None
     fake = fake[np.sort(chosen[:n])]
