@@ -142,4 +142,4 @@ def show_augment(
     images, generator = images[:6], torch.Generator().manual_seed(seed)
     rows = torch.cat([images, *(augment(images, policy, p, generator) for _ in range(draws))])
     show_images(rows, len(rows), len(images))
-    plt.title(f"{' + '.join(policy) or 'nothing'}, p {p:g}: {draws} draws below the originals", fontsize=10)
+    plt.title(f"{' + '.join(policy) or 'nothing'}, p = {p:g}: {draws} draws below the originals", fontsize=10)

@@ -287,12 +287,13 @@ class _Once:
     def __init__(self, fig): self.fig = fig
 
     def __call__(self):
-        open_in_pyplot = plt.fignum_exists(self.fig.number)
-        if open_in_pyplot and 'inline' not in plt.get_backend(): return  # it has a window or a widget of its own
+        if 'inline' in plt.get_backend():
+            plt.close(self.fig)
+            raise NotImplementedError  # which tells IPython to show it as it shows figures, in the formats that were asked for
+        if plt.fignum_exists(self.fig.number): return  # it has a window or a widget of its own
         from IPython.core.pylabtools import print_figure
         from IPython.display import Image, display
         display(Image(print_figure(self.fig)))
-        plt.close(self.fig)
 
 def shown_once(
     fig, # a matplotlib figure
