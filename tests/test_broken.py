@@ -1,7 +1,10 @@
 "Files that are broken in every way we could think of: a square of bytes or a reason, never a crash, a hang or anything else."
 import io
 import os
+import shutil
 import struct
+import subprocess
+import tarfile
 import warnings
 import zipfile
 import zlib
@@ -11,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import Image
 
+from artgan.core import InputError
 from artgan.files import decode_file, find_images
 from artgan.data import load_images
 from artgan.check import check_images
@@ -137,3 +141,67 @@ def test_changed_bytes(format, changes, cut, tmp_path):
     assert is_right(found)
     if format == 'PNG' and not isinstance(found, str):
         assert np.array_equal(found, decoded(WHOLE['PNG'], tmp_path/'whole.png')), 'every part of a PNG has a checksum'
+
+
+def hostile_tar(file, mode):
+    "A tar whose members want to be elsewhere, to be links and devices, to be enormous, or to come twice; two of them are pictures, and a name that leads upwards is passed over"
+    def add(name, data=b'', kind=tarfile.REGTYPE, size=None, to=''):
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname, member.size = kind, to, len(data) if size is None else size
+        tar.addfile(member, io.BytesIO(data) if kind == tarfile.REGTYPE else None)
+    with tarfile.open(file, mode) as tar:
+        add('good.png', WHOLE['PNG'])
+        add('../../outside.jpg', WHOLE['JPEG'])
+        add('/absolute.webp', WHOLE['WEBP'])
+        add('link.png', kind=tarfile.SYMTYPE, to='/etc/passwd')
+        add('hard.png', kind=tarfile.LNKTYPE, to='good.png')
+        add('pipe.png', kind=tarfile.FIFOTYPE)
+        add('null.png', kind=tarfile.CHRTYPE)
+        add('bomb.png', bomb())
+        add('good.png', b'not a picture')  # again, as `tar --append` leaves it: the last one counts
+        add('good.png', WHOLE['PNG'])
+
+
+@pytest.mark.parametrize('mode', ['w', 'w:gz', 'w:bz2', 'w:xz'])
+def test_a_hostile_tar(mode, tmp_path):
+    (place := tmp_path/'a'/'b').mkdir(parents=True)
+    hostile_tar(place/'art.tar', mode)
+    before = sorted(tmp_path.rglob('*'))
+    report = check_images(place/'art.tar')
+    assert sorted(f.name for f in report.used) == ['/absolute.webp', 'good.png'] and 'too large' in dict(report.skipped)['bomb.png']
+    with pytest.warns(UserWarning, match='skipped 1 of'): assert len(load_images(place/'art.tar', size=32)) == 2
+    assert sorted(p for p in tmp_path.rglob('*') if 'cache' not in p.relative_to(tmp_path).parts[0]) == before, 'nothing is written under a name from the archive'
+
+
+@pytest.mark.skipif(not shutil.which('tar'), reason='needs GNU tar')
+@pytest.mark.parametrize('packed', [True, False])
+def test_a_tar_with_an_enormous_hole(packed, tmp_path):
+    "A few bytes that say they are two thousand million: the picture beside it is used, and nothing reads them"
+    (tmp_path/'good.png').write_bytes(WHOLE['PNG'])
+    (tmp_path/'big.jpg').write_bytes(b'\xff\xd8\xff\xe0')
+    os.truncate(tmp_path/'big.jpg', 2**31)
+    made = subprocess.run(['tar', '-S', '-czf' if packed else '-cf', 'art.tar', 'good.png', 'big.jpg'], cwd=tmp_path)
+    if made.returncode: pytest.skip('this tar knows no holes')
+    assert (tmp_path/'art.tar').stat().st_size < 2**20
+    report = check_images(tmp_path/'art.tar')
+    assert [f.name for f in report.used] == ['good.png'] and 'too large' in dict(report.skipped)['big.jpg']
+
+
+@pytest.mark.parametrize('mode', ['w', 'w:gz', 'w:bz2', 'w:xz'])
+def test_a_damaged_tar_is_refused_in_words_or_read_as_far_as_it_goes(mode, tmp_path):
+    hostile_tar(tmp_path/'whole.tar', mode)
+    whole, rng = (tmp_path/'whole.tar').read_bytes(), np.random.default_rng(0)
+    damaged = [whole[:int(len(whole)*share)] for share in (0, 0.01, 0.1, 0.3, 0.5, 0.8, 0.99)]
+    for _ in range(20):
+        data = bytearray(whole)
+        for at in rng.integers(0, len(data), 5): data[at] ^= int(rng.integers(1, 256))
+        damaged.append(bytes(data))
+    ends = []
+    for i, data in enumerate(damaged):
+        (path := tmp_path/f'{i}.tar').write_bytes(data)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore', UserWarning)
+                ends.append(len(load_images(path, size=32, cache=False)))
+        except InputError as e: ends.append(str(e))
+    assert all(0 < e <= 8 if isinstance(e, int) else e for e in ends) and any(isinstance(e, str) for e in ends)

@@ -1,6 +1,7 @@
 "Pictures in every format and some broken: what comes out of `decode` and `load_images`."
 import io
 import os
+import struct
 import zipfile
 from pathlib import Path
 
@@ -51,6 +52,57 @@ def test_deep_pictures_are_scaled_not_clipped(dtype, format):
 
 def test_pixels_that_are_not_numbers_are_refused():
     with pytest.raises(ValueError, match='not numbers'): decode(in_file(Image.fromarray(np.full((8, 8), np.nan, np.float32)), 'TIFF'), 8)
+
+
+def profile_of(space, kind, tag, content):
+    "The bytes of an ICC profile (version 2) with one tag that says how this device's colours look"
+    xyz = b'XYZ ' + bytes(4) + (white := struct.pack('>3i', 63190, 65536, 54061))
+    desc = b'desc' + bytes(4) + struct.pack('>I', 9) + b'homemade\0' + bytes(78)
+    parts = {b'desc': desc, b'cprt': b'text' + bytes(4) + b'none\0', b'wtpt': xyz, tag: content}
+    table, body = struct.pack('>I', len(parts)), b''
+    for name, part in parts.items():
+        table += name + struct.pack('>II', 132 + 12*len(parts) + len(body), len(part))
+        body += part + bytes(-len(part) % 4)
+    head = struct.pack('>I4sI4s4s4s12s4s', 128 + len(table) + len(body), b'', 0x02100000, kind, space, b'XYZ ' if space == b'GRAY' else b'Lab ',
+                       struct.pack('>6H', 2026, 1, 1, 0, 0, 0), b'acsp')
+    return (head + bytes(28) + white).ljust(128, b'\0') + table + body
+
+
+def linear_grey():
+    "A grey whose values are light itself, not the roots of it that sRGB has"
+    return profile_of(b'GRAY', b'mntr', b'kTRC', b'curv' + bytes(4) + struct.pack('>I', 0))
+
+
+def black_ink():
+    "Four inks of which black takes lightness in proportion (CIE L*), and the three others take a third each"
+    identity = bytes(range(256))
+    corners = b''.join(bytes([round(255*(1 - k)*(1 - (c + m + y)/3)), 128, 128]) for c in (0, 1) for m in (0, 1) for y in (0, 1) for k in (0, 1))
+    matrix = struct.pack('>9i', *np.eye(3, dtype=int).ravel()*65536)
+    return profile_of(b'CMYK', b'prtr', b'A2B0', b'mft1' + bytes(4) + bytes([4, 3, 2, 0]) + matrix + identity*4 + corners + identity*3)
+
+
+@pytest.mark.parametrize('format', ['TIFF', 'PNG', 'JPEG'])
+def test_a_grey_picture_with_a_profile(format):
+    "Linear light v looks as sRGB's 1.055 v^(1/2.4) - 0.055"
+    for v in (30, 55, 128, 220):
+        wanted = 255*(1.055*(v/255)**(1/2.4) - 0.055)
+        seen = decode(in_file(Image.new('L', (40, 40), v), format, icc_profile=linear_grey()), 32)
+        assert abs(seen.astype(float) - wanted).max() <= 2, (v, wanted, seen[0, 0])
+    assert abs(decode(in_file(Image.new('L', (40, 40), 55), format), 32).astype(int) - 55).max() <= 1, 'without one it is as it stands'
+
+
+@pytest.mark.parametrize('format', ['TIFF', 'JPEG'])
+def test_a_picture_of_four_inks_with_a_profile(format):
+    "Half of the black ink is L* = 50, sRGB's 119; Pillow's own way, which knows no paper and no ink, says 127"
+    half = Image.new('CMYK', (40, 40), (0, 0, 0, 128))
+    assert abs(decode(in_file(half, format, icc_profile=black_ink()), 32).astype(int) - 119).max() <= 2
+    assert abs(decode(in_file(half, format), 32).astype(int) - 127).max() <= 2
+
+
+@pytest.mark.parametrize('mode,profile', [('RGB', linear_grey()), ('L', black_ink()), ('CMYK', linear_grey()), ('CMYK', black_ink()[:200]), ('RGB', b'no profile'), ('L', b'')])
+def test_a_profile_that_does_not_fit_or_is_broken_changes_nothing(mode, profile):
+    plain = Image.new(mode, (40, 40), {'RGB': ORANGE, 'L': 90, 'CMYK': (10, 20, 30, 40)}[mode])
+    assert np.array_equal(decode(in_file(plain, 'TIFF', icc_profile=profile), 32), decode(in_file(plain, 'TIFF'), 32))
 
 
 @pytest.mark.parametrize('orientation', range(1, 9))
