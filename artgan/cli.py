@@ -30,7 +30,7 @@ from .weights import generate, save_pictures
 from .video import make_video
 from .results import plot_losses, plot_metrics, plot_scores, score_run
 from .train import fit
-from .bench import bench
+from .bench import bench, bench_decoding
 
 # %% ../nbs/13_cli.ipynb #63f3c9f4
 def _comments(function):
@@ -120,7 +120,10 @@ def _plot(args):
 def _score(args): say(score_run(args.run, **_given(args, 'run')))
 
 # %% ../nbs/13_cli.ipynb #387ce688
-def _bench(args): say(bench(**_given(args)))
+def _bench(args):
+    say(bench(**_given(args)))
+    say('')
+    say(bench_decoding(getattr(args, 'size', 64), getattr(args, 'seconds', 120)/12))
 
 # %% ../nbs/13_cli.ipynb #791b8a6b
 def _check(args): say(check_images(args.path, **_given(args, 'path')))

@@ -182,7 +182,7 @@ def test_version_and_dependencies():
 
 def test_the_readme_has_its_two_commands():
     assert sync.command('pip install -e . &&') == 'pip install -e . && artgan demo'
-    assert sync.command("pip install -e '.[dev]'") == "pip install -e '.[dev]' && OMP_NUM_THREADS=1 nbdev_test && pytest"
+    assert sync.command("pip install -e '.[dev]'") == "pip install -e '.[dev]' && nbdev_test && pytest"
 
 
 def test_importing_the_package_is_light():
