@@ -150,7 +150,7 @@ def decoded(
         say('The pictures are decoded anew, once: colour profiles are now applied, and large JPEGs read in a faster way.')
     return _cached(files, path, size, verify, make, mode)
 
-# %% ../nbs/00b_cache.ipynb #5af0a751
+# %% ../nbs/00b_cache.ipynb #eaa9f308
 def is_address(
     src, # whatever the caller has
 )->bool:
@@ -165,6 +165,7 @@ def source_name(
     name = PurePosixPath(unquote(urlsplit(src).path)).stem if is_address(src) else as_path(src).resolve().stem
     return name.removesuffix('.tar') or 'pictures'
 
+# %% ../nbs/00b_cache.ipynb #8e74502d
 def _pieces(answer, src):
     "What a server sends, piece by piece"
     try:
@@ -187,6 +188,7 @@ def _save(answer, src, path, show):
                              'Give the address of the archive itself, or download it in a browser and pass the file.')
         with archive: return path
 
+# %% ../nbs/00b_cache.ipynb #ae333925
 def fetched(
     src, # an address on the web; anything else comes back as it is
     cache=None, # the folder; None: `cache_folder()`

@@ -123,7 +123,7 @@ def _score(args): say(score_run(args.run, **_given(args, 'run')))
 def _bench(args):
     say(bench(**_given(args)))
     say('')
-    say(bench_decoding(getattr(args, 'size', 64), getattr(args, 'seconds', 120)/12))
+    say(bench_decoding(**_given(args, 'seconds', 'device')))
 
 # %% ../nbs/13_cli.ipynb #791b8a6b
 def _check(args): say(check_images(args.path, **_given(args, 'path')))

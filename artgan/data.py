@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from fastcore.basics import patch
 from torchvision.utils import make_grid
 
 from .cache import cache_folder, clear_cache, decoded, decoder_version, fetched, fingerprint, list_cache, source_name
@@ -80,7 +81,14 @@ def repeats(
         seen.add(key)
     return np.array(found, np.int64)
 
-# %% ../nbs/01_data.ipynb #c4d4ef74
+# %% ../nbs/01_data.ipynb #a428009e
+def _skipped_message(skipped, n):
+    "One sentence: how many files, which, why"
+    shown = '; '.join(f'{shown_name(name)}: {reason}' for name, reason in skipped[:5])
+    more = ' ...' if len(skipped) > 5 else ''
+    return f'skipped {len(skipped)} of {n} files that could not be read: {shown}{more}. All are in `.skipped`.'
+
+# %% ../nbs/01_data.ipynb #63cb25e5
 def load_images(
     src, # a folder, a zip or tar file, the address of one on the web, a film, or a list of files
     size:int=64, # side of a square in pixels, or (height, width)
@@ -122,12 +130,6 @@ def load_images(
     classes = sorted(set(labels))
     index = {c: i for i, c in enumerate(classes)}
     return Pictures(images, np.array([index[l] for l in labels]), classes, about['files'], skipped, about['fingerprint'], name)
-
-def _skipped_message(skipped, n):
-    "One sentence: how many files, which, why"
-    shown = '; '.join(f'{shown_name(name)}: {reason}' for name, reason in skipped[:5])
-    more = ' ...' if len(skipped) > 5 else ''
-    return f'skipped {len(skipped)} of {n} files that could not be read: {shown}{more}. All are in `.skipped`.'
 
 # %% ../nbs/01_data.ipynb #f7b93abc
 def load_wanted(
@@ -192,7 +194,7 @@ def _row_indices(indices, n):
         raise InputError(f'indices go from {at.min()} to {at.max()}; there are {n} pictures, counted from 0')
     return torch.from_numpy(at.astype(np.int64))
 
-# %% ../nbs/01_data.ipynb #723adae9
+# %% ../nbs/01_data.ipynb #8674330c
 class Batches:
     """Batches `(images [B, channels, height, width] in [-1, 1], labels [B])` from an array of bytes, one epoch per iteration.
 
@@ -236,16 +238,19 @@ class Batches:
             yield batch
         self.epoch_start, self.given = self.generator.get_state(), 0
 
-    def state_dict(self)->dict: # the generator's state at the start of the epoch, and the batches given since
-        "What it takes to continue from here"
-        return {'epoch_start': self.epoch_start, 'given': self.given}
+# %% ../nbs/01_data.ipynb #edc842e1
+@patch
+def state_dict(self:Batches)->dict: # the generator's state at the start of the epoch, and the batches given since
+    "What it takes to continue from here"
+    return {'epoch_start': self.epoch_start, 'given': self.given}
 
-    def load_state_dict(self,
-        state:dict, # as `state_dict` gave it
-    ):
-        "Continue from there: the next iteration is the rest of that epoch"
-        self.generator.set_state(state['epoch_start'])
-        self._resume_at = state['given']
+@patch
+def load_state_dict(self:Batches,
+    state:dict, # as `state_dict` gave it
+):
+    "Continue from there: the next iteration is the rest of that epoch"
+    self.generator.set_state(state['epoch_start'])
+    self._resume_at = state['given']
 
 # %% ../nbs/01_data.ipynb #b444e800
 def to_device(

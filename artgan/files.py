@@ -122,7 +122,7 @@ def _image_file(path, name):
     except OSError: return ImageFile(name, path, 0, 0, False)  # a link to nowhere, say
     return ImageFile(name, path, stat.st_size, stat.st_mtime_ns, False)
 
-# %% ../nbs/00a_files.ipynb #67ca1031
+# %% ../nbs/00a_files.ipynb #3f7dc469
 class _Zip:
     "A zip file: its members and their content"
     def __init__(self, path): self.path, self.zip = path, zipfile.ZipFile(path)
@@ -157,6 +157,7 @@ class _Tar:
         self.tar.close(), packed.close(), self.whole.seek(0)
         self.tar = tarfile.open(fileobj=self.whole)
 
+# %% ../nbs/00a_files.ipynb #01d98d3b
 _archive_errors = tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error, lzma.LZMAError
 
 def open_archive(

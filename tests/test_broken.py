@@ -145,9 +145,9 @@ def test_changed_bytes(format, changes, cut, tmp_path):
 
 def hostile_tar(file, mode):
     "A tar whose members want to be elsewhere, to be links and devices, to be enormous, or to come twice; two of them are pictures, and a name that leads upwards is passed over"
-    def add(name, data=b'', kind=tarfile.REGTYPE, size=None, to=''):
+    def add(name, data=b'', kind=tarfile.REGTYPE, to=''):
         member = tarfile.TarInfo(name)
-        member.type, member.linkname, member.size = kind, to, len(data) if size is None else size
+        member.type, member.linkname, member.size = kind, to, len(data)
         tar.addfile(member, io.BytesIO(data) if kind == tarfile.REGTYPE else None)
     with tarfile.open(file, mode) as tar:
         add('good.png', WHOLE['PNG'])
