@@ -12,8 +12,9 @@ tutorials = [p for p in sync.notebooks() if 'tutorials' in p.parts]
 # what is said in a tutorial, and what is less of the same
 SHORTER = {
     'best_artworks': [('bench(seconds=60', 'bench(size=32, seconds=0.1')],
-    'explore': [('project(RUN, ', 'project(RUN, steps=3, tries=1, picture=')],
-    'what_helps': [('for name in TWICE]', 'for name in TWICE[:1]]')]}
+    'explore': [('found = project(RUN, ', 'import artgan.walks; artgan.walks.candidates = 20\nfound = project(RUN, steps=3, tries=1, picture=')],
+    'shapes': [('batch_size=BATCH, hold_out=0.1', 'batch_size=BATCH, hold_out=0.2'), ('(len(pictures), 0.1)', '(len(pictures), 0.2)'), ('demo_sprites(2000)', 'demo_sprites(66)')],
+    'what_helps': [('for name in TWICE]', 'for name in TWICE[:1]]'), ('else DATA, size=64)', 'else DATA, size=32)')]}
 
 
 @pytest.mark.parametrize('path', tutorials, ids=lambda p: p.stem)
