@@ -79,6 +79,7 @@ def _whole_batches(batches):
     "Pictures of batch after batch, without end"
     while True: yield from (real for real, _ in batches if len(real) == batches.batch_size)
 
+# %% ../nbs/11a_bench.ipynb #f91a3261
 def _fit_cycles(config, images, device):
     "Two functions that take the steps of one cycle: as `fit` does, and by `train_step` alone"
     batches = Batches(images, config['batch_size'], device=device)
@@ -140,6 +141,7 @@ class _Contestant:
         self.times.append((time.perf_counter() - start)/self.repeats)
         self.repeats = max(1, round(least/max(self.times[-1], 1e-6)))
 
+# %% ../nbs/11a_bench.ipynb #809ebd72
 def _wait(device):
     "Until the device has done all it was told"
     if device.type == 'cuda': torch.cuda.synchronize(device)
@@ -175,6 +177,7 @@ class BenchRow(NamedTuple):
     rate: float   # operations a second
     share: float  # of the matrix product's rate
 
+# %% ../nbs/11a_bench.ipynb #66518017
 @dataclass
 class Bench:
     "Speeds on one machine"
@@ -222,6 +225,7 @@ def _open_recipes(recipes, size, device):
     for recipe in chosen.values(): recipe.validate(size)
     return chosen
 
+# %% ../nbs/11a_bench.ipynb #08a815b7
 def _open_images(data, size, most):
     "Pictures as uint8 [N, height, width, channels], at least `most`"
     if data is None: return demo_art(2*most, size=size)[0]
@@ -287,7 +291,8 @@ def _picture_files():
     wide, noise = np.asarray(small.resize((4000, 3000))), np.random.default_rng(0).normal(0, 1, (3000, 4000, 1))
     little, more = (Image.fromarray((wide + by*noise).clip(0, 255).astype(np.uint8)) for by in (2, 6))
     jpegs = [_file_content(picture, 'JPEG', quality=90) for picture in (small, little, more)]
-    return {'JPEG': jpegs, 'PNG': [_file_content(small, 'PNG')], **({'HEIC': [_file_content(more, 'HEIF')]} if reads_heic() else {})}
+    heic = {'HEIC': [_file_content(more, 'HEIF', enc_params={'preset': 'ultrafast'})]} if reads_heic() else {}  # fast to write
+    return {'JPEG': jpegs, 'PNG': [_file_content(small, 'PNG')], **heic}
 
 # %% ../nbs/11a_bench.ipynb #d8d72eec
 @dataclass

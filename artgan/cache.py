@@ -128,6 +128,7 @@ def _cached(files, path, size, verify, make, mode):
         if need <= free: return make(path)
         raise InputError(f'the decoded pictures need {need/1e6:,.0f} MB in {path.parent}, and {free/1e6:,.0f} MB are free. {_other_places}')
 
+# %% ../nbs/00b_cache.ipynb #2fffa58e
 def decoded(
     files:list, # of one source, see `find_images`
     name:str, # of the source
@@ -210,24 +211,29 @@ def fetched(
 
 # %% ../nbs/00b_cache.ipynb #1e8db1e2
 class CachedPictures(NamedTuple):
-    "One array of decoded pictures in the cache"
-    name: str        # of the folder or zip, the size, the crop and the key
-    pictures: int    # how many; None where the description is missing or damaged
-    nbytes: int      # of the array
-    made: datetime   # when it was decoded
+    "One file of the cache: decoded pictures, features of pictures, or an archive from the web"
+    name: str        # of decoded pictures: of the folder or zip, the size, the crop and the key
+    pictures: int    # how many were decoded; None for other files, and where the description is missing or damaged
+    nbytes: int      # of the file
+    made: datetime   # when it was written
     used: datetime   # when it was last opened
-    path: Path       # of the array
+    path: Path       # of the file
+
+def _kept_files(folder):
+    "All that the cache keeps, without descriptions, locks and parts"
+    found = (p for kind in ('*.rgb', '*.safetensors', 'downloads/*') for p in folder.glob(kind))
+    return [p for p in found if not p.name.startswith('.') and p.suffix != '.lock']
 
 def list_cache(
     cache=None, # the folder; None: `cache_folder()`
 )->list: # of `CachedPictures`, the one used last first
-    "The decoded pictures that are kept"
+    "What is kept"
     found = []
-    for path in (cache_folder() if cache is None else as_path(cache, 'cache')).glob('[!.]*.rgb'):
+    for path in _kept_files(cache_folder() if cache is None else as_path(cache, 'cache')):
         stat, about = path.stat(), path.with_suffix('.json')
-        try: pictures = len(_description(path)['files'])
+        try: pictures = len(_description(path)['files']) if path.suffix == '.rgb' else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError): pictures = None
-        used = about.stat().st_mtime if about.exists() else stat.st_mtime
+        used = about.stat().st_mtime if about.exists() else max(stat.st_atime, stat.st_mtime)
         made, used = datetime.fromtimestamp(stat.st_mtime), datetime.fromtimestamp(used)
         found.append(CachedPictures(path.stem, pictures, stat.st_size, made, used, path))
     return sorted(found, key=lambda c: c.used, reverse=True)
@@ -237,7 +243,7 @@ def clear_cache(
     older_than_days:float=None, # delete only what was not used for so long; None: everything
     cache=None, # the folder; None: `cache_folder()`
 )->list: # the `CachedPictures` that were deleted
-    "Delete decoded pictures that are kept; they are decoded again when they are wanted"
+    "Delete what is kept; it is decoded, computed or fetched again when it is wanted"
     days, gone = as_number('older_than_days', older_than_days, least=0, optional=True), []
     for found in list_cache(cache):
         if days is not None and time.time() - found.used.timestamp() < days*86400: continue

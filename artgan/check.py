@@ -36,6 +36,7 @@ def _upright(img):
     turned = img.getexif().get(0x0112, 1)
     return img.size if turned in range(5, 9) else img.size[::-1], turned
 
+# %% ../nbs/01c_check.ipynb #0a49f16e
 def _notes(data, img, size, crop, see_through=0., mode='RGB', every_frame=False):
     "What is worth knowing of a picture that Pillow has opened, in a few words each"
     ((h, w), turned), (height, width) = _upright(img), as_shape('size', size)
@@ -81,6 +82,7 @@ class CheckedFile(NamedTuple):
     frames: int = 0 # of an animation, or pages; 1 for most
     see_through: float = 0. # part of the pixels that are not opaque
 
+# %% ../nbs/01c_check.ipynb #8dbfdfa6
 @dataclass
 class ImageReport:
     "What training will make of a folder; shows itself as a table, with thumbnails in a notebook"
@@ -160,6 +162,7 @@ def _as_text(report, most=3):
         if len(found) > most: lines.append(f'         - and {len(found) - most:,} more')
     return '\n'.join(lines)
 
+# %% ../nbs/01c_check.ipynb #057dd84e
 def _thumbnail(f):
     "The square of a file as an HTML image"
     if f.thumbnail is None: return ''
@@ -176,6 +179,21 @@ def _as_html(report, most=3):
         return '<tr>' + ''.join(f"<td style='text-align:left'>{cell}</td>" for cell in cells) + '</tr>'
     rows = ''.join(row(*group) for group in report.groups.items())
     return f'<p>{html.escape(report.summary)}</p><table><tr><th>files</th><th>what</th><th>for instance</th><th></th></tr>{rows}</table>'
+
+# %% ../nbs/01c_check.ipynb #0b5f9c2c
+def _used_files(squares, digests, notes, facts):
+    "What is to be said of each picture that training uses, and of which others it is a copy"
+    names, seen, checked = [*squares], {}, []
+    near = near_copies([*squares.values()]) if names else []
+    for name, copied in zip(names, near):
+        file = file_of(name, facts)  # a frame has what its file has
+        same = seen.setdefault((digests[file], name.removeprefix(file)), name)
+        found = [*notes[file]] if name == file else []  # what is said of a file is said with its first frame
+        if same != name: found.append(('exact copy', f'of {shown_name(same)}'))
+        elif copied >= 0: found.append(('near copy', f'of {shown_name(names[copied])}'))
+        if name == file: found += _name_notes(name)
+        checked.append(CheckedFile(name, True, '', found, squares[name] if found else None, *facts[file]))
+    return checked
 
 # %% ../nbs/01c_check.ipynb #3514b7bc
 def check_images(
@@ -195,7 +213,7 @@ def check_images(
     place = 'the list' if isinstance(src, (list, tuple)) else src if is_address(src) else str(as_path(src))
     src = fetched(src, show=show)
     files, others, passed = several.scan(src) if several else scan_images(src)
-    notes, digests, squares, checked, seen, facts = {}, {}, {}, [], {}, {}
+    notes, digests, squares, checked, facts = {}, {}, {}, [], {}
     def look(file, data, img):  # by several threads, each for files of its own
         digests[file.name] = hashlib.sha256(data).digest()
         facts[file.name] = img.format, _upright(img)[0], getattr(img, 'n_frames', 1), transparency(img)
@@ -205,16 +223,7 @@ def check_images(
         for image, file in (several.decode_all if several else decode_all)(files, size, crop, workers, show, look, mode=mode):
             if isinstance(image, str): checked.append(CheckedFile(file.name, False, image, [], None))
             else: squares[file.name] = image
-    names = [*squares]
-    near = near_copies([*squares.values()]) if names else []
-    for name, copied in zip(names, near):
-        file = file_of(name, facts)  # a frame has what its file has
-        same = seen.setdefault((digests[file], name.removeprefix(file)), name)
-        found = [*notes[file]] if name == file else []  # what is said of a file is said with its first frame
-        if same != name: found.append(('exact copy', f'of {shown_name(same)}'))
-        elif copied >= 0: found.append(('near copy', f'of {shown_name(names[copied])}'))
-        if name == file: found += _name_notes(name)
-        checked.append(CheckedFile(name, True, '', found, squares[name] if found else None, *facts[file]))
+    checked += _used_files(squares, digests, notes, facts)
     checked += [CheckedFile(f.name, False, 'no picture by its name', [], None) for f in others]
     checked += [CheckedFile(name, False, reason, [], None) for name, reason in passed]
     return ImageReport(place, size, sorted(checked, key=lambda f: f.name), mode, crop)

@@ -130,8 +130,10 @@ def _check(args): say(check_images(args.path, **_given(args, 'path')))
 
 def _cache(args):
     found = clear_cache(args.older_than) if args.clear else list_cache()
-    for c in found: say(f"{'deleted  ' if args.clear else ''}{c.name:32}{c.pictures or 0:>9,} pictures{c.nbytes/1e6:>10,.1f} MB  {c.path}")
-    say(f"{len(found)} caches of decoded pictures, {sum(c.nbytes for c in found)/1e6:,.1f} MB")
+    for c in found:
+        pictures = '' if c.pictures is None else f'{c.pictures:,} pictures'
+        say(f"{'deleted  ' if args.clear else ''}{c.name:32}{pictures:>18}{c.nbytes/1e6:>10,.1f} MB  {c.path}")
+    say(f"{len(found)} files in the cache, {sum(c.nbytes for c in found)/1e6:,.1f} MB")
 
 # %% ../nbs/13_cli.ipynb #63bde610
 def _download(args): say(download(**_given(args)))
@@ -182,7 +184,7 @@ def _add_training(command):
     add = command('check', _check, 'look at every file before training: what will be used, what skipped, and why', options)
     add('path', help='folder or zip file with pictures')
 
-    add = command('cache', _cache, 'list the caches of decoded pictures, or delete them', {})
+    add = command('cache', _cache, 'list what is kept of decoded pictures, features and downloads, or delete it', {})
     add('--clear', action='store_true', help='delete them; what is in use stays')
     add('--older-than', type=float, metavar='DAYS', help='with --clear: only those not used for so many days')
 

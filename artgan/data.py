@@ -138,9 +138,10 @@ def load_wanted(
     crop:str, # see `to_shape`
     wanted:str=None, # fingerprint that the pictures had when a run began; None: there is none
     mode:str=None, # as for `load_images`
+    show:bool=True, # as for `load_images`
 )->Pictures:
     "The pictures as they are decoded today, or as artgan 0.1 did it, if only that gives what is wanted"
-    pictures = load_images(src, size, crop, mode=mode)
+    pictures = load_images(src, size, crop, show=show, mode=mode)
     if wanted in (None, pictures.fingerprint): return pictures
     with warnings.catch_warnings(action='ignore'):
         try: then = load_images(src, size, crop, show=False, decoder=2, mode=mode or 'RGB')
@@ -420,12 +421,13 @@ def open_data(
     wanted:str=None, # fingerprint of the pictures of a run that goes on, see `load_wanted`
     mode:str=None, # a key of `artgan.modes.modes`; None: as the data come, files as `before`
     before:str=None, # mode of a run that goes on; None: RGB
+    show:bool=True, # show progress bars, and say what was passed over
 )->tuple: # batches with a `state_dict`, and what they are, a dictionary for config.json
     "Batches from whatever the caller has; raises `InputError` for what a run cannot use"
     name, size, frames = data_name(data), as_size('size', size, optional=True), getattr(data, 'about', {})
     if mode is not None: as_choice('mode', mode, modes)
     if isinstance(data, dict): data = images_of(data)
-    if is_files(data): data = load_wanted(data, size or 64, crop, wanted, mode or before)
+    if is_files(data): data = load_wanted(data, size or 64, crop, wanted, mode or before, show)
     elif not isinstance(data, Pictures) and is_items(data): data = from_items(data, size, crop, mode or before)
     elif isinstance(data, (np.ndarray, torch.Tensor)): data = in_mode(from_array(data), mode)
     if not isinstance(data, (Pictures, np.ndarray)): return open_batches(data, size, hold_out, mode)

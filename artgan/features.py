@@ -158,6 +158,20 @@ def _extract(images, features, device, batch_size, show):
             rows.append(net(x.permute(0, 3, 1, 2).expand(-1, 3, -1, -1))[0].float().cpu())
     return torch.cat(rows)
 
+# %% ../nbs/05_features.ipynb #ea864f11
+_lately, _remembering = {}, threading.Lock()
+_remembered = 2**24  # numbers, 64 MB
+
+def _extract_once(pixels, features, device, batch_size, show):
+    "The same, and from memory where these pictures were lately looked at"
+    key = fingerprint(pixels), features, str(device), batch_size
+    with _remembering: found = _lately.pop(key, None)
+    if found is None: found = _extract(pixels, features, device, batch_size, show)
+    with _remembering:
+        _lately[key] = found  # the last one is the newest
+        while len(_lately) > 1 and sum(f.numel() for f in _lately.values()) > _remembered: _lately.pop(next(iter(_lately)))
+    return found.clone()
+
 # %% ../nbs/05_features.ipynb #91502a06
 _version = 2  # raise when the features of the same pixels change, or how they are kept
 
@@ -191,7 +205,7 @@ def extract_features(
         path = (cache_folder() if cache is True else Path(cache))/f'{name}-{features}-{_version}.safetensors'
         if (found := _stored(path, len(pixels))) is not None: return found
     device = check_device(device)
-    found = _extract(pixels, features, device, batch_size or (16 if device.type == 'cpu' else 128), show)
+    found = _extract_once(pixels, features, device, batch_size or (16 if device.type == 'cpu' else 128), show)
     if path:
         try:
             with written_whole(path) as tmp: tmp.write_bytes(save({'features': found}, {'fingerprint': fingerprint(found.numpy())}))

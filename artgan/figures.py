@@ -107,6 +107,7 @@ def _draw_logits(ax, kinds): # kinds as `logits_over_time` has them for one snap
         ax.hist(values.clip(bins[0], bins[-1]), bins, density=True, color=_colours[kind], label=kind, **style)
     ax.set_yticks([]); ax.tick_params(labelsize=6); ax.locator_params(axis='x', nbins=4)
 
+# %% ../nbs/12d_figures.ipynb #24cac74a
 def plot_logits(
     run, # folder of a run, or what `fit` returned
     data=None, # its pictures; None: where the run had them
@@ -146,6 +147,7 @@ def _draw_band(ax, over_time): # values of one layer, an array for each snapshot
     extent = -0.5, len(over_time) - 0.5, -limit, limit
     ax.imshow(bands, aspect='auto', origin='lower', extent=extent, cmap='magma', interpolation='nearest')
 
+# %% ../nbs/12d_figures.ipynb #a54696bf
 def plot_activations(
     run, # folder of a run, or what `fit` returned
     n:int=64, # pictures to look at
@@ -165,6 +167,12 @@ def plot_activations(
     fig.supxlabel('epoch', fontsize='small'); fig.supylabel('activation', fontsize='small')
     return fig
 
+# %% ../nbs/12d_figures.ipynb #47afda69
+def _check_numbers(values):
+    for v in values:
+        if isinstance(v, bool) or not isinstance(v, Real) or not np.isfinite(v):
+            raise InputError(f'values holds {v!r}: give numbers by which to multiply')
+
 # %% ../nbs/12d_figures.ipynb #d756deac
 def plot_latent_scaling(
     run=None, # folder of a run, what `fit` returned, or a file of weights; None: the paintings that the package carries
@@ -172,9 +180,7 @@ def plot_latent_scaling(
     values=(0., 0.25, 0.5, 0.75, 1., 1.25, 1.5), # by which the latents are multiplied
 )->plt.Figure: # a row for each latent
     "The same latents nearer to the origin, and further away"
-    for v in values:
-        if isinstance(v, bool) or not isinstance(v, Real) or not np.isfinite(v):
-            raise InputError(f'values holds {v!r}: give numbers by which to multiply')
+    _check_numbers(values)
     generator = LoadedGenerator(run, 'cpu')
     latents = to_latents(seeds, generator)
     side = 1.05*len(values), 1.08*len(latents) + 0.5

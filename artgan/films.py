@@ -54,6 +54,7 @@ class Seen:
         self.at.append(number)
         return -1
 
+# %% ../nbs/00d_films.ipynb #c9d3abec
 def near_copies(
     pictures, # uint8 [N, height, width, channels], or a list of such pictures
 )->np.ndarray: # int64 [N]: for each the first one before it that looks the same, in whatever light, or -1
@@ -88,6 +89,7 @@ def _square_at(img, i, size, crop, decoder, mode):
     img.seek(i)
     return _square(img, size, crop, mode, decoder)
 
+# %% ../nbs/00d_films.ipynb #1d1da2d6
 def frame_name(
     name:str, # of the file
     i:int, # number of the frame, from 0
@@ -122,6 +124,7 @@ def _hush_ffmpeg(cv2):
         with _silent(cv2): cv2.VideoCapture('no such film').release()  # no film, but it looks
     finally: del os.environ[name]
 
+# %% ../nbs/00d_films.ipynb #765cb95f
 @contextmanager
 def _silent(cv2):
     "OpenCV's own messages turned off for the length of the block"

@@ -51,10 +51,13 @@ class LiveView:
 @patch
 def _build(self:LiveView, W): # W is ipywidgets
     "The widgets, and the box in which they stand"
-    def image(format, width, **layout): return W.Image(format=format, width=width, layout=W.Layout(max_width='100%', **layout))
+    def image(format, width):  # unseen until there is one
+        made = W.Image(format=format, width=width, layout=W.Layout(max_width='100%', display='none'))
+        made.observe(lambda change: setattr(made.layout, 'display', 'block'), 'value')
+        return made
     self.head, self.notes, self.titles = W.HTML(), W.HTML(), [W.HTML(), W.HTML()]
     self.before, self.now = (image('jpeg', self.pixels) for _ in range(2))
-    self.plot = image('png', 600, display='none')  # until there is one
+    self.plot = image('png', 600)
     self.stop_button = W.Button(description='stop after this step', layout=W.Layout(width='150px'))
     self.sample_button = W.Button(description='sample now')
     self.stop_button.on_click(lambda _: self._on_stop())
@@ -94,6 +97,7 @@ def _write(self:LiveView, done):
     self.head.value = f'<div style="line-height:1.4">{self.words}</div>'
     self.notes.value = ''.join(f'<p>&#9888; step {step:,}: {html.escape(text)}</p>' for step, _, text in state.notes[-3:])
 
+# %% ../nbs/10a_live.ipynb #9a11e239
 @patch
 def _pace(self:LiveView, done): # how fast, how long still, how much disk
     (t0, n0), (t1, n1) = self.speed[0], self.speed[-1]
@@ -121,6 +125,7 @@ def _place(self:LiveView, image, title, grid, words):
     if large: grid = grid.crop((0, 0, grid.width//2, grid.height//2))
     image.value, title.value = to_jpeg(resized_grid(grid, self.pixels)), words + ', the first 16'*large
 
+# %% ../nbs/10a_live.ipynb #3504dede
 @patch
 def _draw(self:LiveView, grid):
     "The pictures: the newest grid beside the one before, and the curves"
@@ -133,9 +138,9 @@ def _draw(self:LiveView, grid):
     self.disk = sum(f.stat().st_size for f in self.path.rglob('*') if f.is_file())
     rows = self.history.rows
     if len(rows) > 20:
-        self.plot.layout.display = 'block'
         self.plot.value = curves_png(curve_table(as_columns(rows)), [k[:2] for k in self.kids])
 
+# %% ../nbs/10a_live.ipynb #7fa48c38
 @patch
 def _sample(self:LiveView):
     "The fixed latents as they are painted now, on the right; the newest grid moves to the left"

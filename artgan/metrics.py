@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from fastcore.basics import patch
 
 from .copying import both_ways, compare_points, most_suspicious, to_points
 from .core import InputError
@@ -26,6 +27,7 @@ def _frechet(a, b):
         a, b = a @ space, b @ space
     return fid_statistics_to_metric(fid_features_to_statistics(a), fid_features_to_statistics(b), False)[KEY_METRIC_FID]
 
+# %% ../nbs/05b_metrics.ipynb #4fd944b5
 def distances(
     generated:torch.Tensor, # features [N, D] of generated pictures, at least 10
     real:torch.Tensor, # features [M, D] of real ones, at least 10
@@ -100,22 +102,24 @@ class Score:
     features:str      # by which network: 'lite0' or 'inception'
     baseline:'Score'=None  # what real pictures get
 
-    def __repr__(self):
-        rows = (('KID x 1000', 'kid', '.1f', 'lower is better'), ('Fréchet distance', 'frechet', '.1f', 'lower is better'),
-                ('precision', 'precision', '.2f', 'higher is better'), ('recall', 'recall', '.2f', 'higher is better'),
-                ('colour, Delta E', 'colour', '.1f', 'lower is better'), ('Vendi score', 'vendi', '.1f', 'higher is more diverse'),
-                ('copies', 'copies', '.1%', 'well above 5 %: repeats its training pictures'))
-        seen = dict(colour='(pixels)', copies='and pixels')
-        lines = [f"{'':18}{'score':>9}{'baseline':>9}{'N':>8}  {'features':11}"]
-        for label, name, form, note in rows:
-            own, baseline = ('-' if s is None or np.isnan(v := getattr(s, name)) else format(v, form) for s in (self, self.baseline))
-            lines.append(f"{label:18}{own:>9}{baseline:>9}{self.n:>8,}  {seen.get(name, self.features):11}{note}")
-        if np.isnan(self.copies):
-            lines.append('copies: no verdict, too few real pictures were held out, or most of them were trained on, too')
-        else:
-            lines.append('copies: nearer to a training picture than 95 % of the held-out ones; '
-                         '0 % means only that none is, not that nothing was learned by heart')
-        return '\n'.join(lines)
+# %% ../nbs/05b_metrics.ipynb #a5352571
+@patch
+def __repr__(self:Score):
+    rows = (('KID x 1000', 'kid', '.1f', 'lower is better'), ('Fréchet distance', 'frechet', '.1f', 'lower is better'),
+            ('precision', 'precision', '.2f', 'higher is better'), ('recall', 'recall', '.2f', 'higher is better'),
+            ('colour, Delta E', 'colour', '.1f', 'lower is better'), ('Vendi score', 'vendi', '.1f', 'higher is more diverse'),
+            ('copies', 'copies', '.1%', 'well above 5 %: repeats its training pictures'))
+    seen = dict(colour='(pixels)', copies='and pixels')
+    lines = [f"{'':18}{'score':>9}{'baseline':>9}{'N':>8}  {'features':11}"]
+    for label, name, form, note in rows:
+        own, baseline = ('-' if s is None or np.isnan(v := getattr(s, name)) else format(v, form) for s in (self, self.baseline))
+        lines.append(f"{label:18}{own:>9}{baseline:>9}{self.n:>8,}  {seen.get(name, self.features):11}{note}")
+    if np.isnan(self.copies):
+        lines.append('copies: no verdict, too few real pictures were held out, or most of them were trained on, too')
+    else:
+        lines.append('copies: nearer to a training picture than 95 % of the held-out ones; '
+                     '0 % means only that none is, not that nothing was learned by heart')
+    return '\n'.join(lines)
 
 # %% ../nbs/05b_metrics.ipynb #003440b6
 def _split(n, held_out):

@@ -34,6 +34,7 @@ def _show_distances(ax, found):
     ax.set_title(str(found).split(' (')[0] + verdict, fontsize='small')
     ax.legend(fontsize='x-small')
 
+# %% ../nbs/12b_originality.ipynb #595ca7c9
 def _show_nearest(found, n):
     "The `n` most suspicious pictures above their neighbours, and the distances of all"
     worst = found.distances.argsort()[:n]

@@ -397,8 +397,8 @@ def fit(
     recipe = choose_recipe(recipe, device, minutes, lr=lr, **changes)
     recipe.validate(size or 64)
     with torch_settings(device, tf32), closing_bars():
-        wanted, was = (None, None) if fresh else (data_of_run(path), mode_of_run(path))
-        batches, about = open_data(frames_of(data, frames, every), size, recipe.batch_size, crop, hold_out, seed, device, wanted, mode, was)
+        (wanted, was), source = (None, None) if fresh else (data_of_run(path), mode_of_run(path)), frames_of(data, frames, every)
+        batches, about = open_data(source, size, recipe.batch_size, crop, hold_out, seed, device, wanted, mode, was, bool(show))
         recipe = make_recipe(recipe, batch_size=about.pop('batch_size'))  # batches ready made have their own
         recipe.validate(about['size'], about['channels'])
         config = dict(**recipe, **about, epochs=epochs, minutes=minutes, crop=crop, mirror=mirror, hold_out=hold_out,
