@@ -2,9 +2,6 @@
 import contextlib
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +17,7 @@ from artgan.losses import LOSSES
 from artgan.recipes import RECIPES
 from artgan.runs import checkpoints, load_checkpoint, read_about, write_about
 from artgan.train import fit
-from conftest import equal, left_by
+from conftest import equal, forked, left_by, needs_fork
 
 EPOCHS, STEPS = 3, 9  # of the straight run: three steps an epoch
 
@@ -101,24 +98,19 @@ def test_ctrl_c_twice_stops_at_once_anywhere(name, number, straight, art, tiny):
 def raise_interrupt(): raise KeyboardInterrupt
 
 
+def die_at(name, number, options):
+    "Train, and be gone at the `number`th call of something that the training calls: no handler, no cleanup"
+    with before_call(name, number, lambda: os._exit(9)): fit(np.load('art.npy'), EPOCHS, out='run', **options)
+
+
+@needs_fork
 @pytest.mark.parametrize('name,number', [('train_step', 5), ('save_samples', 1), ('save_samples', 3), ('save_checkpoint', 2), ('save_weights', 1)])
-def test_the_process_ends_without_warning(name, number, straight, art, tiny, tmp_path):
-    "As when Colab takes the machine away: no handler, no cleanup"
+def test_the_process_ends_without_warning(name, number, straight, art, tiny):
+    "As when Colab takes the machine away"
     np.save('art.npy', art)
-    module = 'callbacks' if name == 'save_samples' else 'train'
-    code = f'''
-        import os, numpy as np, artgan.{module} as m
-        from artgan.train import fit
-        real, calls = m.{name}, 0
-        def called(*args, **kwargs):
-            global calls
-            calls += 1
-            if calls == {number}: os._exit(9)
-            return real(*args, **kwargs)
-        m.{name} = called
-        fit(np.load('art.npy'), {EPOCHS}, out='run', **{tiny!r})
-    '''
-    assert subprocess.run([sys.executable, '-c', textwrap.dedent(code)], env=os.environ).returncode == 9
+    process = forked(die_at, name, number, tiny)
+    process.join(60)
+    assert process.exitcode == 9
     fit(art, EPOCHS, out='run', **tiny)
     assert_same(straight)
 

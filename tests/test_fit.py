@@ -195,3 +195,14 @@ def test_pictures_that_are_there_twice_are_said_once(art, tiny, capsys):
     assert [kind for _, kind, _ in run.notes] == ['repeats'] and '3 of the 23' in capsys.readouterr().out
     assert [kind for _, kind, _ in fit(np.concatenate([art, art[:3]]), 2, out='run', **tiny).notes] == ['repeats']
     assert fit(art, 1, out='clean', **tiny).notes == []
+
+
+def test_what_is_not_to_be_shown_is_not_said(art, tiny, capfd):
+    "Neither decoding, nor what a folder holds besides pictures, nor the recipe"
+    os.mkdir('art')
+    for i, picture in enumerate(art): Image.fromarray(picture).save(f'art/{i}.png')
+    Path('art/notes.txt').write_text('no picture')
+    fit('art', 1, size=32, **tiny)
+    assert capfd.readouterr() == ('', '')
+    fit('art', 2, size=32, **{**tiny, 'show': 'text'})
+    assert 'passed over 1 file' in ''.join(capfd.readouterr())

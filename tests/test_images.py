@@ -12,6 +12,7 @@ from PIL import Image
 from artgan.core import InputError
 from artgan.files import decode, find_images
 from artgan.data import cache_folder, load_images
+from artgan.demo import demo_art
 
 ORANGE = (250, 140, 20)
 
@@ -208,3 +209,19 @@ def test_a_changed_picture_is_decoded_again(tmp_path):
     os.utime(file, ns=(1, 1))
     second = load_images(tmp_path/'art', size=16)
     assert first.fingerprint != second.fingerprint and (second.images == 255).all()
+
+
+def test_photographs_of_an_iphone(tmp_path):
+    "Real HEIC files, by name or by content, turned upright, and a damaged one"
+    pillow_heif = pytest.importorskip('pillow_heif', reason='the extra heic is not installed')
+    pillow_heif.register_heif_opener()
+    art = demo_art(5, size=96)[0]
+    for name, picture in zip(('a.HEIC', 'b.heif', 'no suffix', 'wrong.jpg'), art): Image.fromarray(picture).save(tmp_path/name, format='HEIF', quality=95)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(art[4]).save(tmp_path/'turned.heic', quality=95, exif=exif.tobytes())
+    (tmp_path/'cut.heic').write_bytes((tmp_path/'a.HEIC').read_bytes()[:900])
+    with pytest.warns(match='cut.heic'): found = load_images(tmp_path, size=96, show=False, cache=False)
+    meant = dict(zip(('a.HEIC', 'b.heif', 'no suffix', 'wrong.jpg', 'turned.heic'), (*art[:4], np.rot90(art[4], -1))))
+    assert sorted(found.files) == sorted(meant) and [name for name, _ in found.skipped] == ['cut.heic']
+    for name, picture in zip(found.files, found.images): assert np.abs(picture - meant[name].astype(float)).mean() < 4, name

@@ -115,7 +115,8 @@ def test_one_line_says_what_could_be_kept(folder, sprites, capsys, tmp_path):
     assert main(['check', str(folder), '--size', '32', '--mode', 'RGBA']) == 0 and 'kept' in capsys.readouterr().out
 
 
-def test_what_shows_it(run, folder, sprites):
+def test_what_shows_it(run, folder, sprites, monkeypatch):
+    monkeypatch.setattr('artgan.walks.candidates', 20)
     generator = LoadedGenerator(run, 'cpu')
     path = save_picture(generator, torch.zeros(1, 8, 1, 1), pixels=64)
     with Image.open(path) as kept: assert kept.mode == 'RGBA' and kept.size == (64, 64)

@@ -5,6 +5,7 @@ There is one machine and one file system here. Others are played: `fcntl.flock` 
 made two seconds where a test waits for them.
 """
 import errno
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -16,34 +17,11 @@ import pytest
 from PIL import Image
 
 from artgan import claims
-from artgan.core import InputError, locked, written_whole
+from artgan.core import InputError, locked, remove_parts, written_whole
+from conftest import forked
 
 KINDS = ['real', 'agreeing', errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS]
-SETUP = '''
-import errno, fcntl, os, sys, time
-from artgan import claims
-kind, machine = sys.argv[1:3]
-def flock(file, flags):
-    if kind != 'agreeing': raise OSError(int(kind), os.strerror(int(kind)))
-if kind != 'real': fcntl.flock = flock
-if machine: claims._machine = lambda: machine
-claims.renew_every, claims.lapses_after = 0.3, 2
-'''
-HOLD = SETUP + '''
-from artgan.core import InputError, locked, written_whole
-from artgan.core import remove_parts
-with locked('.run.lock', 'the run'):
-    remove_parts('run')
-    print('held', flush=True)
-    try:
-        for i in range(10**9):
-            with written_whole('run/note') as part: part.write_text(f'{machine} {i}')
-    except InputError as e: print(e, flush=True)
-'''
 posix = pytest.mark.skipif(os.name == 'nt', reason='signals and flock are of POSIX')
-
-
-def start(code, *args): return subprocess.Popen([sys.executable, '-c', code, *map(str, args)], stdout=subprocess.PIPE, text=True)
 
 
 def play(monkeypatch, kind, machine=None):
@@ -55,18 +33,39 @@ def play(monkeypatch, kind, machine=None):
     monkeypatch.setattr(claims, 'lapses_after', 2)
 
 
+def hold(kind, machine, say):
+    "What another process does: it sees such a drive, has such a name, holds the lock and writes until that is refused"
+    play(pytest.MonkeyPatch(), kind, machine)
+    claims.renew_every = .3
+    with locked('.run.lock', 'the run'):
+        remove_parts('run')
+        say.send('held')
+        try:
+            for i in range(10**9):
+                with written_whole('run/note') as part: part.write_text(f'{machine} {i}')
+        except InputError as e: say.send(str(e))
+
+
+def start_holder(kind, machine=None):
+    "Such a process, and the end of a pipe that tells what it says"
+    hear, say = multiprocessing.Pipe(duplex=False)
+    process = forked(hold, kind, machine, say)
+    say.close()
+    assert hear.recv() == 'held'
+    return process, hear
+
+
 @posix
 @pytest.mark.parametrize('kind', KINDS)
 def test_a_living_holder_on_this_machine_is_never_robbed_and_a_killed_one_is_no_hindrance(kind, monkeypatch):
     play(monkeypatch, kind)
-    holder = start(HOLD, kind, '')
-    assert holder.stdout.readline() == 'held\n'
-    holder.send_signal(signal.SIGSTOP)
+    holder, _ = start_holder(kind)
+    os.kill(holder.pid, signal.SIGSTOP)
     time.sleep(2.5)  # longer than a lock is good for
     with pytest.raises(InputError, match=f'the run is in use by process {holder.pid} on .* since'):
         with locked('.run.lock', 'the run'): raise AssertionError('robbed')
     holder.kill()
-    holder.communicate()
+    holder.join()
     with locked('.run.lock', 'the run'): assert claims._read(Path('.run.owner'))['process'] == os.getpid()
     assert not Path('.run.owner').exists() and len([*Path().glob('.run*')]) == 1
 
@@ -77,18 +76,18 @@ def test_of_two_machines_one_stopped_for_a_while_only_one_writes(kind, monkeypat
     "The first is stopped wherever it happens to be in writing, three times"
     play(monkeypatch, kind, 'here')
     for pause in (0, .023, .051):
-        holder = start(HOLD, kind, 'there')
-        assert holder.stdout.readline() == 'held\n'
+        holder, hear = start_holder(kind, 'there')
         time.sleep(.3 + pause)
         with pytest.raises(InputError, match='last heard of 0 seconds ago .* free in 2 seconds'):
             with locked('.run.lock', 'the run'): raise AssertionError('robbed')
-        holder.send_signal(signal.SIGSTOP)
+        os.kill(holder.pid, signal.SIGSTOP)
         with locked('.run.lock', 'the run', wait=True):
             for part in Path('run').glob('.*.part'): part.unlink()  # as `remove_parts` does, for all that a run writes
             with written_whole('run/note') as part: part.write_text('mine')
-            holder.send_signal(signal.SIGCONT)
-            said, _ = holder.communicate(timeout=30)
-            assert 'was taken over by another process' in said and Path('run/note').read_text() == 'mine'
+            os.kill(holder.pid, signal.SIGCONT)
+            assert hear.poll(30) and 'was taken over by another process' in hear.recv()
+            holder.join()
+            assert holder.exitcode == 0 and Path('run/note').read_text() == 'mine'
             assert claims._read(Path('.run.owner'))['process'] == os.getpid() and os.listdir('run') == ['note']
     out = capsys.readouterr().out
     assert out.count('which was not heard of for') == 3 and out.count(": taken over") == 3
@@ -97,13 +96,12 @@ def test_of_two_machines_one_stopped_for_a_while_only_one_writes(kind, monkeypat
 @posix
 def test_a_lock_of_a_machine_that_died_is_free_after_two_minutes_although_the_server_still_holds_it(monkeypatch, capsys):
     "An NFS server may hold the lock of a client that is gone"
-    holder = start(HOLD, 'real', 'there')
-    assert holder.stdout.readline() == 'held\n'
-    holder.send_signal(signal.SIGSTOP)
+    holder, _ = start_holder('real', 'there')
+    os.kill(holder.pid, signal.SIGSTOP)
     play(monkeypatch, 'real', 'here')
     try:
         with locked('.run.lock', 'the run', wait=True): assert 'waiting for it' in capsys.readouterr().out
-    finally: holder.kill(); holder.communicate()
+    finally: holder.kill(); holder.join()
 
 
 def test_a_lock_is_renewed_while_it_is_held(monkeypatch):

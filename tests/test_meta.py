@@ -1,0 +1,56 @@
+"""A step waits for nothing. Tensors on torch's `meta` device have no numbers, so a step that trains there reads none back to the host and mixes no
+devices. On a GPU, which works behind the program's back, every such look would make the two wait for each other."""
+import time
+
+import pytest
+import torch
+
+import artgan.step
+from artgan.augment import AUGMENTATIONS
+from artgan.losses import LOSSES
+from artgan.models import NETWORKS
+from artgan.recipes import RECIPES
+from artgan.train import Trainer
+
+meta = torch.device('meta')
+
+
+def steps_on_meta(recipe, steps=4, **changes):
+    "All that `fit` does between two readings of history, with everything switched on; on every second step a penalty where the recipe has one"
+    small = dict(width=8, batch_size=8, latent_size=16, size=32, channels=3, seed=1, epochs=2, minutes=None, mirror=True)
+    config = {**recipe, **small, 'augment': tuple(AUGMENTATIONS), 'augment_ramp': (0., 0.), 'r1_interval': 2, **changes}
+    run = Trainer(config, meta, range(steps))
+    run.begun = time.perf_counter()
+    for _ in range(steps):
+        real = torch.empty(8, config['channels'], 32, 32, device=meta).contiguous(memory_format=torch.channels_last)
+        run.count(len(real), run.train_on(real))
+    assert run.step == steps and all(p.is_meta for p in run.G.parameters())
+    return run
+
+
+@pytest.mark.parametrize('loss', LOSSES)
+@pytest.mark.parametrize('name', RECIPES)
+def test_no_step_reads_back(name, loss):
+    steps_on_meta(RECIPES[name], loss=loss)
+
+
+@pytest.mark.parametrize('network', NETWORKS)
+def test_no_network_reads_back(network): steps_on_meta(RECIPES['cpu'], network=network)
+
+
+def test_nor_with_transparency(): steps_on_meta(RECIPES['cpu'], channels=4)
+
+
+def test_a_look_at_a_number_is_noticed(monkeypatch):
+    real = artgan.step._numbers
+    def looking(loss, real_logits, fake_logits):
+        real_logits.mean().item()
+        return real(loss, real_logits, fake_logits)
+    monkeypatch.setattr(artgan.step, '_numbers', looking)
+    with pytest.raises(RuntimeError, match='[Mm]eta'): steps_on_meta(RECIPES['cpu'])
+
+
+def test_a_tensor_of_another_device_is_noticed(monkeypatch):
+    real = artgan.step._numbers
+    monkeypatch.setattr(artgan.step, '_numbers', lambda loss, *logits: real(loss, *(x + torch.ones(x.shape) for x in logits)))
+    with pytest.raises(RuntimeError, match='device'): steps_on_meta(RECIPES['cpu'])
