@@ -129,10 +129,10 @@ def _bench(args):
 def _check(args): say(check_images(args.path, **_given(args, 'path')))
 
 def _cache(args):
-    found = clear_cache(args.older_than) if args.clear else list_cache()
+    found = clear_cache(args.older_than, downloads=args.downloads) if args.clear else list_cache()
     for c in found:
-        pictures = '' if c.pictures is None else f'{c.pictures:,} pictures'
-        say(f"{'deleted  ' if args.clear else ''}{c.name:32}{pictures:>18}{c.nbytes/1e6:>10,.1f} MB  {c.path}")
+        what = c.kind if c.pictures is None else f'{c.pictures:,} pictures'
+        say(f"{'deleted  ' if args.clear else ''}{c.name:32}{what:>18}{c.nbytes/1e6:>10,.1f} MB  {c.path}")
     say(f"{len(found)} files in the cache, {sum(c.nbytes for c in found)/1e6:,.1f} MB")
 
 # %% ../nbs/13_cli.ipynb #63bde610
@@ -185,7 +185,8 @@ def _add_training(command):
     add('path', help='folder or zip file with pictures')
 
     add = command('cache', _cache, 'list what is kept of decoded pictures, features and downloads, or delete it', {})
-    add('--clear', action='store_true', help='delete them; what is in use stays')
+    add('--clear', action='store_true', help='delete decoded pictures and features; what is being made stays')
+    add('--downloads', action='store_true', help='with --clear: archives from the web, too')
     add('--older-than', type=float, metavar='DAYS', help='with --clear: only those not used for so many days')
 
     command('bench', _bench, 'measure how fast training is on this machine', _options(bench, 'recipes', 'data', 'show'))

@@ -428,7 +428,7 @@ def open_data(
     if mode is not None: as_choice('mode', mode, modes)
     if isinstance(data, dict): data = images_of(data)
     if is_files(data): data = load_wanted(data, size or 64, crop, wanted, mode or before, show)
-    elif not isinstance(data, Pictures) and is_items(data): data = from_items(data, size, crop, mode or before)
+    elif not isinstance(data, Pictures) and is_items(data): data = from_items(data, size, crop, mode or before, show)
     elif isinstance(data, (np.ndarray, torch.Tensor)): data = in_mode(from_array(data), mode)
     if not isinstance(data, (Pictures, np.ndarray)): return open_batches(data, size, hold_out, mode)
     images = data.images if isinstance(data, Pictures) else data

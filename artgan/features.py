@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .core import check_device, InputError, progress, written_whole
+from .cache import mark_used
 from .data import Pictures, cache_folder, fingerprint, to_bytes
 from .modes import modes, over_grey
 
@@ -135,6 +136,7 @@ def feature_network(
         if key not in _networks: _networks[key] = _new_network(features).to(device, memory_format=torch.channels_last)
         return _networks[key]
 
+# %% ../nbs/05_features.ipynb #91c0d55c
 def _new_network(features):
     "As torch-fidelity builds it, on the CPU"
     from torch_fidelity.utils import create_feature_extractor
@@ -165,12 +167,15 @@ _remembered = 2**24  # numbers, 64 MB
 def _extract_once(pixels, features, device, batch_size, show):
     "The same, and from memory where these pictures were lately looked at"
     key = fingerprint(pixels), features, str(device), batch_size
-    with _remembering: found = _lately.pop(key, None)
-    if found is None: found = _extract(pixels, features, device, batch_size, show)
     with _remembering:
-        _lately[key] = found  # the last one is the newest
-        while len(_lately) > 1 and sum(f.numel() for f in _lately.values()) > _remembered: _lately.pop(next(iter(_lately)))
-    return found.clone()
+        if key in _lately:
+            _lately[key] = found = _lately.pop(key)  # now the newest
+            return found.clone()
+    found = _extract(pixels, features, device, batch_size, show)
+    with _remembering:
+        if found.numel() <= _remembered: _lately[key] = found.clone()
+        while sum(f.numel() for f in _lately.values()) > _remembered: _lately.pop(next(iter(_lately)))
+    return found
 
 # %% ../nbs/05_features.ipynb #91502a06
 _version = 2  # raise when the features of the same pixels change, or how they are kept
@@ -181,16 +186,18 @@ def _stored(path, n):
     try:
         with safe_open(path, 'pt') as file: found, mark = file.get_tensor('features'), (file.metadata() or {}).get('fingerprint')
         if mark != fingerprint(found.numpy()) or len(found) != n: raise ValueError('it holds other numbers than were put in')
+        mark_used(path)
         return found
     except (OSError, ValueError, KeyError, SafetensorError) as e:
         warnings.warn(f'the stored features {path} are damaged ({e}); computing them again')
 
+# %% ../nbs/05_features.ipynb #12cceee3
 def extract_features(
     images, # `Pictures`, uint8 [N, height, width, 3 or 1], or a tensor of floats [N, 3 or 1, height, width] in [-1, 1]
     features:str='lite0', # the network: 'lite0' or 'inception'
     device=None, # where to compute; None: `get_default_device()`
     batch_size:int=None, # pictures at a time; None: 16 on a CPU, whose caches hold no more, 128 elsewhere
-    cache=None, # folder to keep the features in, True: `cache_folder()`, False: nowhere; None: True for `Pictures`, False for others
+    cache=None, # folder to keep the features in, True: `cache_folder()`, False: in memory; None: True for `Pictures`, False for others
     show:bool=False, # show a progress bar
 )->torch.Tensor: # float32 [N, 1280] for 'lite0', [N, 2048] for 'inception', on the CPU
     "What a network for photographs sees in each picture"
@@ -205,7 +212,8 @@ def extract_features(
         path = (cache_folder() if cache is True else Path(cache))/f'{name}-{features}-{_version}.safetensors'
         if (found := _stored(path, len(pixels))) is not None: return found
     device = check_device(device)
-    found = _extract_once(pixels, features, device, batch_size or (16 if device.type == 'cpu' else 128), show)
+    look = _extract if path else _extract_once
+    found = look(pixels, features, device, batch_size or (16 if device.type == 'cpu' else 128), show)
     if path:
         try:
             with written_whole(path) as tmp: tmp.write_bytes(save({'features': found}, {'fingerprint': fingerprint(found.numpy())}))

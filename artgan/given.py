@@ -135,6 +135,7 @@ def from_items(
     size:int=None, # side of a square in pixels, or (height, width); None: that of arrays of one good shape, otherwise 64
     crop:str='center', # see `to_shape`
     mode:str=None, # a key of `artgan.modes.modes`; None: RGB for Pillow's pictures, others as they come
+    show:bool=True, # say it where all pictures use transparency that is not kept
 )->np.ndarray: # uint8 [N, height, width, channels]
     "Pictures that come one at a time as one array; raises `InputError` where one is no picture, or they differ in channels"
     with random_state_kept(): found = [_picture_of(items[i]) for i in range(len(items))]
@@ -144,7 +145,7 @@ def from_items(
     deep = [a for a in first if a.dtype != np.uint8]
     floats = deep and deep[0].dtype.kind == 'f'
     levels = level_range(min(float(a.min()) for a in deep), max(float(a.max()) for a in deep)) if floats else None
-    if mode is None: say_transparent(sum(isinstance(x, Image.Image) and transparency(x) > 0 for x in found), len(found))
+    if show and mode is None: say_transparent(sum(isinstance(x, Image.Image) and transparency(x) > 0 for x in found), len(found))
     found = [_as_picture(x, levels, mode) for x in found]
     shapes = {x.shape if isinstance(x, np.ndarray) else None for x in found}
     own = next(iter(shapes)) if len(shapes) == 1 else None

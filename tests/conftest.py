@@ -19,6 +19,7 @@ from artgan.runs import load_checkpoint, read_history
 
 def _there(folder, environment, target, args):
     os.chdir(folder)
+    os.environ.clear()
     os.environ.update(environment)
     target(*args)
 
@@ -28,7 +29,7 @@ def forked(target, *args):
     and has done nothing with it, so it starts in milliseconds, where a new Python takes seconds"""
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(['artgan.train'])
-    process = context.Process(target=_there, args=(os.getcwd(), dict(os.environ), target, args))
+    process = context.Process(target=_there, args=(os.getcwd(), dict(os.environ), target, args), daemon=True)  # no test that fails waits for it
     process.start()
     return process
 

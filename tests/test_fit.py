@@ -203,6 +203,7 @@ def test_what_is_not_to_be_shown_is_not_said(art, tiny, capfd):
     for i, picture in enumerate(art): Image.fromarray(picture).save(f'art/{i}.png')
     Path('art/notes.txt').write_text('no picture')
     fit('art', 1, size=32, **tiny)
+    fit([Image.fromarray(np.dstack([picture, picture[..., 0]])) for picture in art], 1, size=32, out='see-through', **tiny)
     assert capfd.readouterr() == ('', '')
     fit('art', 2, size=32, **{**tiny, 'show': 'text'})
     assert 'passed over 1 file' in ''.join(capfd.readouterr())

@@ -1,5 +1,8 @@
-"""A step waits for nothing. Tensors on torch's `meta` device have no numbers, so a step that trains there reads none back to the host and mixes no
-devices. On a GPU, which works behind the program's back, every such look would make the two wait for each other."""
+"""A step reads no number back. Tensors on torch's `meta` device have none, so a step that trains there looks at none and computes with no tensor of
+another device. On a GPU, which works behind the program's back, every such look would make the two wait for each other.
+
+What this cannot see: autocast and the fused optimiser, which `meta` does not have; uploads to the device; and single numbers from the CPU, which torch
+takes anywhere."""
 import time
 
 import pytest
@@ -16,7 +19,7 @@ meta = torch.device('meta')
 
 
 def steps_on_meta(recipe, steps=4, **changes):
-    "All that `fit` does between two readings of history, with everything switched on; on every second step a penalty where the recipe has one"
+    "All that `fit` does between two readings of history, with every augmentation, and with a penalty on every second step where the recipe has one"
     small = dict(width=8, batch_size=8, latent_size=16, size=32, channels=3, seed=1, epochs=2, minutes=None, mirror=True)
     config = {**recipe, **small, 'augment': tuple(AUGMENTATIONS), 'augment_ramp': (0., 0.), 'r1_interval': 2, **changes}
     run = Trainer(config, meta, range(steps))

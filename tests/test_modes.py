@@ -116,7 +116,7 @@ def test_one_line_says_what_could_be_kept(folder, sprites, capsys, tmp_path):
 
 
 def test_what_shows_it(run, folder, sprites, monkeypatch):
-    monkeypatch.setattr('artgan.walks.candidates', 20)
+    monkeypatch.setattr('artgan.walks._candidates', 20)
     generator = LoadedGenerator(run, 'cpu')
     path = save_picture(generator, torch.zeros(1, 8, 1, 1), pixels=64)
     with Image.open(path) as kept: assert kept.mode == 'RGBA' and kept.size == (64, 64)
@@ -130,6 +130,12 @@ def test_what_shows_it(run, folder, sprites, monkeypatch):
     near = nearest(run, data=folder, features='pixels', device='cpu')
     assert near.nearest.shape[1:] == (32, 32, 4) and near._repr_jpeg_()
     plot_layers(run), plot_latent_scaling(run, [0], [0.5, 1.]), plot_logits(run, folder, 16)
+
+
+def test_a_run_with_transparency_is_scored(run, folder):
+    pytest.importorskip('torch_fidelity')
+    result = run.score(folder, n=12, device='cpu')
+    assert result.n == 12 and result.kid > result.baseline.kid
 
 
 def test_both_are_laid_over_the_same(sprites):

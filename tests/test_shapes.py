@@ -70,13 +70,19 @@ def test_what_follows_a_run_keeps_the_shape(upright, art, tmp_path, monkeypatch)
     film = walk(upright, [0, 1], 0.5, 8, pixels=100, out=tmp_path/'walk.webm', device='cpu')
     check_video(film.path, len(film.latents), (66, 100))
     with Image.open(film.strip) as strip: assert strip.size == (12*32, 48)
-    monkeypatch.setattr('artgan.walks.candidates', 20)
+    monkeypatch.setattr('artgan.walks._candidates', 20)
     found = project(upright, art[0], steps=2, tries=2, device='cpu')
     assert found.picture.shape == found.target.shape == (48, 32, 3) and np.array_equal(found.target, art[0])
     assert nearest(upright, generate(upright, 16, device='cpu'), art, features='pixels', device='cpu').nearest.shape == (16, 48, 32, 3)
     assert replay(upright).sheet().width >= 420
     for figure in (plot_layers(upright, channels=2), plot_latent_scaling(upright, (0, 1), (0.5, 1.)), plot_logits(upright, art, n=8), plot_activations(upright, n=8)): assert figure.axes
     assert upright.show_samples().axes
+
+
+def test_a_run_of_any_shape_is_scored(upright, art):
+    pytest.importorskip('torch_fidelity')
+    result = upright.score(art, n=20, device='cpu')
+    assert result.n == 20 and result.kid > result.baseline.kid and result.colour > result.baseline.colour
 
 
 def test_metrics_see_the_whole_picture(art):

@@ -12,7 +12,7 @@ tutorials = [p for p in sync.notebooks() if 'tutorials' in p.parts]
 # what is said in a tutorial, and what is less of the same
 SHORTER = {
     'best_artworks': [('bench(seconds=60', 'bench(size=32, seconds=0.1')],
-    'explore': [('found = project(RUN, ', 'import artgan.walks; artgan.walks.candidates = 20\nfound = project(RUN, steps=3, tries=1, picture=')],
+    'explore': [('found = project(RUN, ', 'import artgan.walks; artgan.walks._candidates = 20\nfound = project(RUN, steps=3, tries=1, picture=')],
     'shapes': [('batch_size=BATCH, hold_out=0.1', 'batch_size=BATCH, hold_out=0.2'), ('(len(pictures), 0.1)', '(len(pictures), 0.2)'), ('demo_sprites(2000)', 'demo_sprites(66)')],
     'what_helps': [('for name in TWICE]', 'for name in TWICE[:1]]'), ('else DATA, size=64)', 'else DATA, size=32)')]}
 
