@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['decoder_version', 'fingerprint', 'cache_folder', 'decoded', 'is_address', 'source_name', 'mark_used', 'fetched',
-           'CachedPictures', 'list_cache', 'clear_cache']
+           'CachedFile', 'list_cache', 'clear_cache']
 
 # %% ../nbs/00b_cache.ipynb #662a6f7e
 import hashlib, http.client, json, math, os, re, time, urllib.request, warnings
@@ -218,7 +218,7 @@ def fetched(
         with answer: return _save(answer, src, path, show)
 
 # %% ../nbs/00b_cache.ipynb #1e8db1e2
-class CachedPictures(NamedTuple):
+class CachedFile(NamedTuple):
     "One file of the cache"
     name: str        # of decoded pictures: the folder or archive, the size, the crop and the key
     pictures: int    # how many were decoded; None for other kinds, and where the description is missing or damaged
@@ -234,7 +234,7 @@ _kinds = {'pictures': ('', r'.+-[0-9a-f]{12}\.rgb'), 'features': ('', r'[0-9a-f]
 # %% ../nbs/00b_cache.ipynb #47d08742
 def list_cache(
     cache=None, # the folder; None: `cache_folder()`
-)->list: # of `CachedPictures`, the one used last first
+)->list: # of `CachedFile`, the one used last first
     "What is kept"
     found, folder = [], cache_folder() if cache is None else as_path(cache, 'cache')
     for kind, (where, name) in _kinds.items():
@@ -244,7 +244,7 @@ def list_cache(
             with suppress(OSError, ValueError, KeyError, TypeError, AttributeError): pictures = len(_description(path)['files'])
             used = about.stat().st_mtime if pictures is not None else max(stat.st_atime, stat.st_mtime)
             times = (datetime.fromtimestamp(t) for t in (stat.st_mtime, used))
-            found.append(CachedPictures(path.stem, pictures, stat.st_size, *times, path, kind))
+            found.append(CachedFile(path.stem, pictures, stat.st_size, *times, path, kind))
     return sorted(found, key=lambda c: c.used, reverse=True)
 
 # %% ../nbs/00b_cache.ipynb #0a33a3d6
@@ -252,7 +252,7 @@ def clear_cache(
     older_than_days:float=None, # delete only what was not used for so long; None: everything
     cache=None, # the folder; None: `cache_folder()`
     downloads:bool=False, # archives from the web, too: they would have to be fetched again, and may be gone
-)->list: # the `CachedPictures` that were deleted
+)->list: # the `CachedFile` that were deleted
     "Delete what is kept; it is decoded, computed or fetched again when it is wanted"
     days, downloads = as_number('older_than_days', older_than_days, least=0, optional=True), as_flag('downloads', downloads)
     gone = []

@@ -410,6 +410,7 @@ def _check_array(images, size):
         raise InputError(f'size is {size}, but the pictures have {shown_shape(own)} pixels; leave size out, '
                          'or pass them as a list, [*pictures], which is cut to a size')
 
+# %% ../nbs/01_data.ipynb #25df338d
 def open_data(
     data, # a folder, an archive, a list of files, `Pictures`, an array, a list of pictures, a data set, or batches ready made
     size, # side of a square in pixels, or (height, width); None: 64 for files, otherwise what the data have

@@ -130,6 +130,7 @@ def _is_good(shape):
     except InputError: return False
     return True
 
+# %% ../nbs/00c_given.ipynb #1225de7a
 def from_items(
     items, # see `is_items`
     size:int=None, # side of a square in pixels, or (height, width); None: that of arrays of one good shape, otherwise 64
