@@ -98,34 +98,56 @@ def in_words(
     wait = max(1, lapses_after - silent)
     return f"{found['words']}, last heard of {silent:.0f} seconds ago (if it has ended, this is free in {wait:.0f} seconds)"
 
+# %% ../nbs/00_claims.ipynb #9d4c8a11
+def _part(claim): return claim.path.with_name(f'.{claim.path.stem.lstrip(".")}.{os.getpid()}-{claim.mark[:6]}.part')
+
+def _make(claim, path):
+    "Make a file that has the claim's text in it; False if it is there already"
+    part = _part(claim)
+    part.write_text(claim.text(), encoding='utf-8')
+    try: os.link(part, path)
+    except FileExistsError: return False
+    except OSError:  # a drive without hard links
+        try:
+            with open(path, 'x', encoding='utf-8') as f: f.write(claim.text())
+        except FileExistsError: return False
+    finally: part.unlink(missing_ok=True)
+    return True
+
+# %% ../nbs/00_claims.ipynb #1b068b0b
+def _mark(claim, found, ours):
+    "Make the marker that gives the right to take over; the list of markers that led to it, [] if another process has the right"
+    markers, mark = [], found.get('mark', 'old')
+    while True:
+        markers.append(claim.path.with_name(f'{claim.path.name}.{mark}'))
+        if _make(claim, markers[-1]): return markers
+        maker = _read(markers[-1])
+        if maker is None or not _is_gone(markers[-1], maker, ours): return []  # it is done, or about to be
+        if not maker: markers[-1].unlink(missing_ok=True)  # it does not say whose it is
+        if 'mark' not in maker: return []
+        mark = maker['mark']
+
 # %% ../nbs/00_claims.ipynb #f53925ed
 def _take(claim, ours):
     found = _read(claim.path)
-    if found is None and ours is not False:
-        try:
-            with open(claim.path, 'x', encoding='utf-8') as f: f.write(claim.text())
-        except FileExistsError: return {}
-        return None
-    taken = found is not None and _is_gone(claim.path, found, ours) and _replace(claim, found)
+    if found is None and ours is not False: return None if _make(claim, claim.path) else {}
+    taken = found is not None and _is_gone(claim.path, found, ours) and _replace(claim, found, ours)
     return None if taken else found or {}
 
-def _replace(claim, found):
+def _replace(claim, found, ours):
     "Take over from a process that is gone; False if another one was faster"
-    marker = claim.path.with_name(f"{claim.path.name}.{found.get('mark', 'old')}")
-    try: marker.touch(exist_ok=False)
-    except FileExistsError:
-        if _silent(marker) > lapses_after: marker.unlink(missing_ok=True)  # of one that was killed at this point
-        return False
-    part = claim.path.with_name(f'.{claim.path.stem.lstrip(".")}.{os.getpid()}-{claim.mark[:6]}.part')
+    if not (markers := _mark(claim, found, ours)): return False
     try:
         if _read(claim.path) != found: return False
         if found.get('machine', _machine()) != _machine():
             claim.robbed = f"{found['words']}, which was not heard of for {_silent(claim.path):.0f} seconds"
+        part = _part(claim)
         part.write_text(claim.text(), encoding='utf-8')
         os.replace(part, claim.path)
+        markers += [p for p in claim.path.parent.iterdir() if p.name.startswith(f'{claim.path.name}.')]  # of those killed right here
         return True
     finally:
-        for path in part, marker: path.unlink(missing_ok=True)
+        for path in markers: path.unlink(missing_ok=True)
 
 # %% ../nbs/00_claims.ipynb #747d5d5b
 def _renew(claim):
@@ -140,10 +162,13 @@ def take(
     ours:bool, # what `system_lock` answered
 )->dict: # None: it is now held, and renewed until `give_back`. Otherwise what the claim of the holder says
     "Try to become the holder; `claim.robbed` says in words from whom on another machine it was taken over"
-    found = _take(claim, ours)
-    if found is None:
-        _mine.add(claim.mark)
-        threading.Thread(target=_renew, args=(claim,), daemon=True).start()
+    _mine.add(claim.mark)
+    try: found = _take(claim, ours)
+    except BaseException:
+        _mine.discard(claim.mark)
+        raise
+    if found is None: threading.Thread(target=_renew, args=(claim,), daemon=True).start()
+    else: _mine.discard(claim.mark)
     return found
 
 def give_back(
