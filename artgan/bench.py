@@ -23,7 +23,8 @@ from torch.utils.flop_counter import flop_registry
 import artgan
 from .core import InputError, as_number, check_device, has_bfloat16, progress, stop_on_interrupt
 from .shapes import as_shape, as_size, shown_shape
-from .files import decode, open_picture, picture_formats, reads_heic
+from .files import open_picture, picture_formats, reads_heic
+from .pixels import decode
 from .data import Batches, is_files, load_images, to_float
 from .demo import demo_art
 from .models import sizes
@@ -31,7 +32,7 @@ from .augment import augment
 from .recipes import choose_recipe
 from .step import article_step, torch_settings, train_step
 from .callbacks import Bar
-from .train import Trainer
+from .trainer import Trainer
 
 # %% ../nbs/11a_bench.ipynb #d50cf340
 def _processor():
@@ -305,6 +306,7 @@ class Decoding:
         lines = [f'decoded to {shown_shape(self.size)} pixels, one thread', f"{'':32}{'pictures/s':>12}{'first version':>16}{'ratio':>8}"]
         return '\n'.join(lines + [f'{name:32}{now:>12,.1f}{then:>16,.1f}{now/then:>8.2f}' for name, (now, then) in self.rows.items()])
 
+# %% ../nbs/11a_bench.ipynb #6775b788
 def _decoding_speeds(content, size, seconds):
     "Pictures a second: now, and by the way of the first version"
     times, begun = {3: [], 2: []}, time.perf_counter()

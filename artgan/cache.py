@@ -18,7 +18,8 @@ import numpy as np
 
 from .core import InputError, as_flag, as_number, as_path, free_space, json_digest, locked, progress, remove_parts, say, written_whole
 from .shapes import as_shape, shown_shape
-from .files import decode_all, heic_reason, open_archive, reads_heic
+from .files import heic_reason, open_archive, reads_heic
+from .pixels import decode_all
 from .modes import modes, transparency
 
 # %% ../nbs/00b_cache.ipynb #538f00d7

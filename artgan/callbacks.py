@@ -22,7 +22,7 @@ from .runs import grid_path, save_samples, save_snapshot, snapshot_path
 
 # %% ../nbs/10_callbacks.ipynb #f5830448
 class Callback:
-    "Watches a run. Override the moments that you want; each is called with the run, an `artgan.train.Trainer`"
+    "Watches a run. Override the moments that you want; each is called with the run, an `artgan.trainer.Trainer`"
     def before_run(self, run): "Before the first step of this call"
     def after_read(self, run): "When the numbers of the last steps have been read from the device, about once a second"
     def after_score(self, run, metrics): "After a score; `metrics` has the numbers of `artgan.runs.metric_columns`"

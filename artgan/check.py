@@ -20,7 +20,8 @@ from .core import as_choice, as_path
 from .cache import fetched, is_address
 from .films import Frames, file_of, frames_of, near_copies, near_equal
 from .shapes import as_shape, as_size, shapes_with, shown_shape
-from .files import check_shape, colour_profile, decode_all, scan_images, shown_name
+from .files import scan_images, shown_name
+from .pixels import check_shape, colour_profile, decode_all
 from .modes import modes, over_checkerboard, transparency
 
 # %% ../nbs/01c_check.ipynb #65b9fa0d

@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import artgan
 from .core import InputError, check_device, written_whole, say
 from .shapes import read_size
-from .files import crops
+from .pixels import crops
 from .data import clear_cache, list_cache
 from .demo import demo_art
 from .kaggle import download
@@ -119,11 +119,12 @@ def _plot(args):
 # %% ../nbs/13_cli.ipynb #f57d4704
 def _score(args): say(score_run(args.run, **_given(args, 'run')))
 
-# %% ../nbs/13_cli.ipynb #387ce688
 def _bench(args):
     say(bench(**_given(args)))
     say('')
     say(bench_decoding(**_given(args, 'seconds', 'device')))
+
+def _download(args): say(download(**_given(args)))
 
 # %% ../nbs/13_cli.ipynb #791b8a6b
 def _check(args): say(check_images(args.path, **_given(args, 'path')))
@@ -135,9 +136,6 @@ def _cache(args):
         say(f"{'deleted  ' if args.clear else ''}{c.name:32}{what:>18}{c.nbytes/1e6:>10,.1f} MB  {c.path}")
     say(f"{len(found)} files in the cache, {sum(c.nbytes for c in found)/1e6:,.1f} MB")
 
-# %% ../nbs/13_cli.ipynb #63bde610
-def _download(args): say(download(**_given(args)))
-
 # %% ../nbs/13_cli.ipynb #e02213fa
 def _demo(args):
     images, _ = demo_art(2000, size=32)
@@ -148,25 +146,6 @@ def _demo(args):
     made = {'before training': grids[0][1], 'after training': grids[-1][1], 'video': make_video(run)}
     for name, what in made.items(): say(f'  {name:16} {what}')
     _plot(argparse.Namespace(run=run.path, out=None))
-
-# %% ../nbs/13_cli.ipynb #2fbbf3af
-def _parser():
-    "All commands and their options"
-    parser = argparse.ArgumentParser('artgan', epilog='Start with:  artgan demo',
-                                     description='Train a generative adversarial network on a folder of pictures, and use what it learned.')
-    parser.add_argument('--version', action='version', version=f'artgan {artgan.__version__}')
-    commands = parser.add_subparsers(required=True, metavar='COMMAND')
-
-    def command(name, function, help, options):
-        "A new command with these options; gives the function that adds another argument to it"
-        sub = commands.add_parser(name, help=help, description=f'{help[0].upper()}{help[1:]}.')
-        sub.set_defaults(function=function)
-        for option, more in options.items(): sub.add_argument(option, **more)
-        return sub.add_argument
-
-    _add_training(command)
-    _add_using(command)
-    return parser
 
 # %% ../nbs/13_cli.ipynb #161181d7
 def _add_training(command):
@@ -216,6 +195,25 @@ def _add_using(command):
     add('run', help='the run folder, such as runs/my-pictures')
     add('--out', help='folder for losses.png, scores.png and metrics.png; the run folder if left out')
 
+# %% ../nbs/13_cli.ipynb #2fbbf3af
+def _parser():
+    "All commands and their options"
+    parser = argparse.ArgumentParser('artgan', epilog='Start with:  artgan demo',
+                                     description='Train a generative adversarial network on a folder of pictures, and use what it learned.')
+    parser.add_argument('--version', action='version', version=f'artgan {artgan.__version__}')
+    commands = parser.add_subparsers(required=True, metavar='COMMAND')
+
+    def command(name, function, help, options):
+        "A new command with these options; gives the function that adds another argument to it"
+        sub = commands.add_parser(name, help=help, description=f'{help[0].upper()}{help[1:]}.')
+        sub.set_defaults(function=function)
+        for option, more in options.items(): sub.add_argument(option, **more)
+        return sub.add_argument
+
+    _add_training(command)
+    _add_using(command)
+    return parser
+
 # %% ../nbs/13_cli.ipynb #95878c44
 @contextmanager
 def _noted_signals():
@@ -235,12 +233,14 @@ def _noted_signals():
         signal.set_wakeup_fd(before)
         for end in (reader, writer): end.close()
 
+# %% ../nbs/13_cli.ipynb #3d6b072a
 def _check_args(args):
     "Refuse what no command can work with"
     if getattr(args, 'device', None): check_device(args.device)
     seed = getattr(args, 'seed', 0)
     if not 0 <= seed < 2**63: raise InputError(f'seed is {seed}; it must be a whole number from 0 to {2**63 - 1}')
 
+# %% ../nbs/13_cli.ipynb #569d7973
 def main(
     argv:list=None, # arguments; None: those of the process
 )->int: # exit code: 0, 2 for wrong input, 1 for a disk or network that fails, 130 or 143 after Ctrl-C or SIGTERM

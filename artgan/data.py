@@ -21,7 +21,8 @@ from torchvision.utils import make_grid
 from .cache import cache_folder, clear_cache, decoded, decoder_version, fetched, fingerprint, list_cache, source_name
 from .core import InputError, as_choice, as_flag, as_number, as_path, as_whole, say
 from .shapes import as_size, shown_shape
-from .files import check_shape, folder_of, kinds_of, scan_images, shown_name
+from .files import folder_of, kinds_of, scan_images, shown_name
+from .pixels import check_shape
 from .films import Frames, frames_of, near_equal
 from .given import (PremultipliedBatches, Replayed, from_array, from_items, images_of, is_items, picture_keys,
     say_transparent)

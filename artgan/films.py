@@ -20,7 +20,8 @@ from fastcore.basics import patch
 
 from .core import InputError, as_choice, as_path, as_whole, progress
 from .cache import is_address
-from .files import ImageFile, decode, decode_all, is_image_name, open_picture, scan_images, to_mode, to_shape
+from .files import ImageFile, is_image_name, open_picture, scan_images
+from .pixels import decode, decode_all, to_mode, to_shape
 from .modes import modes, over_grey
 
 # %% ../nbs/00d_films.ipynb #98860f3e
@@ -34,25 +35,27 @@ class Seen:
         self.light, self.bits, self.levels, self.at = light, bits, levels, []
         self.hashes, self.small = np.zeros((16, 64), np.float32), np.zeros((16, 16, 16, 3), np.float32)
 
-    def first_like(self,
-        picture, # uint8 [height, width, channels]
-        number:int, # which it is
-    )->int: # the number of the first picture that looks the same, or -1: then it is remembered
-        "Look at a picture"
-        seen, n = over_grey(picture), len(self.at)
-        img = Image.fromarray(seen[..., 0] if seen.shape[2] == 1 else seen)
-        bits = imagehash.phash(img).hash.ravel()*np.float32(2) - 1
-        small = np.asarray(img.convert('RGB').resize((16, 16), Image.Resampling.BOX), np.float32)
-        if not self.light: small = small - small.mean((0, 1))
-        alike = self.hashes[:n] @ bits >= 64 - 2*self.bits
-        maybe = np.arange(n) if self.light else np.flatnonzero(alike)
-        apart = np.abs(small - self.small[maybe]).mean((1, 2, 3))
-        same = maybe[apart < np.where(alike[maybe], self.levels, self.levels/3)]
-        if len(same): return self.at[same[0]]
-        if n == len(self.hashes): self.hashes, self.small = (np.concatenate([a, np.zeros_like(a)]) for a in (self.hashes, self.small))
-        self.hashes[n], self.small[n] = bits, small
-        self.at.append(number)
-        return -1
+# %% ../nbs/00d_films.ipynb #66951c09
+@patch
+def first_like(self:Seen,
+    picture, # uint8 [height, width, channels]
+    number:int, # which it is
+)->int: # the number of the first picture that looks the same, or -1: then it is remembered
+    "Look at a picture"
+    seen, n = over_grey(picture), len(self.at)
+    img = Image.fromarray(seen[..., 0] if seen.shape[2] == 1 else seen)
+    bits = imagehash.phash(img).hash.ravel()*np.float32(2) - 1
+    small = np.asarray(img.convert('RGB').resize((16, 16), Image.Resampling.BOX), np.float32)
+    if not self.light: small = small - small.mean((0, 1))
+    alike = self.hashes[:n] @ bits >= 64 - 2*self.bits
+    maybe = np.arange(n) if self.light else np.flatnonzero(alike)
+    apart = np.abs(small - self.small[maybe]).mean((1, 2, 3))
+    same = maybe[apart < np.where(alike[maybe], self.levels, self.levels/3)]
+    if len(same): return self.at[same[0]]
+    if n == len(self.hashes): self.hashes, self.small = (np.concatenate([a, np.zeros_like(a)]) for a in (self.hashes, self.small))
+    self.hashes[n], self.small[n] = bits, small
+    self.at.append(number)
+    return -1
 
 # %% ../nbs/00d_films.ipynb #c9d3abec
 def near_copies(
@@ -114,6 +117,7 @@ def import_cv2():
     _hush_ffmpeg(cv2)
     return cv2
 
+# %% ../nbs/00d_films.ipynb #f43f61d1
 @cache
 def _hush_ffmpeg(cv2):
     "Once a process: let FFmpeg read that it is to be silent, unless the caller has told it something else"

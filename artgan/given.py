@@ -16,7 +16,7 @@ from PIL import Image
 
 from .core import InputError, say
 from .shapes import as_size, start_of
-from .files import to_mode, to_shape
+from .pixels import to_mode, to_shape
 from .modes import in_mode, modes, premultiplied, transparency
 
 # %% ../nbs/00c_given.ipynb #4772ae8a
@@ -30,6 +30,7 @@ def level_range(
         if black - slack <= low and high <= white + slack: return black, white
     raise InputError(f'the pictures have values from {low:.4g} to {high:.4g}; they must be in 0 to 255, 0 to 1 or -1 to 1')
 
+# %% ../nbs/00c_given.ipynb #550bfc52
 def _to_bytes(a, levels=None):
     "Numbers to uint8; `levels` where the range has been found before"
     if a.dtype == np.uint8: return a
@@ -93,6 +94,7 @@ def random_state_kept():
         random.setstate(python)
         np.random.set_state(numpy)
 
+# %% ../nbs/00c_given.ipynb #abe66785
 def _picture_of(item):
     "The picture of an item, or None where it is none: a batch, say"
     if isinstance(item, (list, tuple)) and not item: return None

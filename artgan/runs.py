@@ -276,7 +276,7 @@ def session_info(
                 threads=torch.get_num_threads(), bfloat16=amp, **versions, machine=platform.machine(), system=platform.system())
 
 def check_space(
-    state, # the run, as `artgan.train.Trainer`
+    state, # the run, as `artgan.trainer.Trainer`
     path:Path, # its folder
     config:dict, # of the run
     show:bool, # print what it needs

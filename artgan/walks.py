@@ -20,7 +20,7 @@ from fastcore.basics import patch
 
 from .core import InputError, check_whole, free_name, progress, written_whole
 from .shapes import fitted
-from .files import to_mode, to_shape
+from .pixels import to_mode, to_shape
 from .modes import mode_of, over_checkerboard, over_grey
 from .data import to_bytes, to_float
 from .features import feature_network, metrics_available

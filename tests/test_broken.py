@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import Image
 
 from artgan.core import InputError
-from artgan.files import decode_file, find_images
+from artgan.files import find_images
+from artgan.pixels import decode_file
 from artgan.data import load_images
 from artgan.check import check_images
 

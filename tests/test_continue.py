@@ -10,7 +10,7 @@ import torch
 
 import artgan.callbacks
 import artgan.runs
-import artgan.train
+import artgan.train, artgan.trainer
 from artgan.core import InputError
 from artgan.data import Batches
 from artgan.losses import LOSSES
@@ -42,7 +42,7 @@ def straight(art, recipe, tmp_path_factory):
 
 @contextlib.contextmanager
 def before_call(name, number, action):
-    "Do `action` at the start of the `number`-th call of artgan.train.`name`, or of a player's loss"
+    "Do `action` at the start of the `number`-th call of `name` in the package, or of a player's loss"
     calls = 0
     def watched(real):
         def called(*args, **kwargs):
@@ -56,8 +56,9 @@ def before_call(name, number, action):
             player = name == 'generator_loss'
             for game, losses in LOSSES.items(): patch.setitem(LOSSES, game, tuple(watched(loss) if i == player else loss for i, loss in enumerate(losses)))
         else:
-            seen = watched(getattr(artgan.callbacks if name == 'save_samples' else artgan.train, name))
-            for module in (artgan.train, artgan.callbacks, artgan.runs):
+            modules = artgan.train, artgan.trainer, artgan.callbacks, artgan.runs
+            seen = watched(next(getattr(m, name) for m in modules if hasattr(m, name)))
+            for module in modules:
                 if hasattr(module, name): patch.setattr(module, name, seen)
         yield
     assert calls >= number, f'{name} was called {calls} times only'
@@ -184,21 +185,21 @@ def test_the_article_s_loader_with_random_flips(art, tiny):
 def test_checkpoints_go_by_the_clock_and_the_newest_three_stay(straight, art, tiny, monkeypatch):
     "A run of a second has the one before its first step and the one at its end; with no time between them there is one an epoch"
     assert straight['checkpoints'] == ['step-00000000.pt', 'step-00000009.pt']
-    monkeypatch.setattr(artgan.train, 'save_after_epoch', 0)
+    monkeypatch.setattr(artgan.trainer, 'save_after_epoch', 0)
     fit(art, 5, out='run', **tiny)
     assert [p.name for p in checkpoints('run')] == ['step-00000009.pt', 'step-00000012.pt', 'step-00000015.pt']
 
 
 def test_a_long_epoch_is_saved_inside(art, tiny, monkeypatch):
     "A huge folder is not lost when it is killed inside its first epoch"
-    monkeypatch.setattr(artgan.train, 'save_at_least', 0)
+    monkeypatch.setattr(artgan.trainer, 'save_at_least', 0)
     class Slow(artgan.callbacks.Callback):
         def after_read(self, run): self.files = [p.name for p in checkpoints('run')]
-    slow, real = Slow(), artgan.train.Trainer.count
+    slow, real = Slow(), artgan.trainer.Trainer.count
     def count(self, *args):  # every step takes two seconds
         self.begun -= 2
         real(self, *args)
-    monkeypatch.setattr(artgan.train.Trainer, 'count', count)
+    monkeypatch.setattr(artgan.trainer.Trainer, 'count', count)
     fit(art, 1, out='run', callbacks=[slow], **tiny)
     assert slow.files == ['step-00000000.pt', 'step-00000001.pt', 'step-00000002.pt']
 

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from artgan.core import InputError
-from artgan.files import decode, find_images
+from artgan.files import find_images
+from artgan.pixels import decode
 from artgan.data import cache_folder, load_images
 from artgan.demo import demo_art
 

@@ -12,11 +12,11 @@ from artgan.train import fit
 from conftest import equal, left_by
 
 SETUP = '''
-import numpy as np, artgan.train as t
+import numpy as np, artgan.train as t, artgan.trainer
 from artgan.demo import demo_art
 art = demo_art(20, size=32)[0]
 options = dict(batch_size=8, latent_size=8, width=4, device='cpu')
-real = t.train_step
+real = artgan.trainer.train_step
 def slow(*args):
     import time
     time.sleep(0.2)
@@ -32,7 +32,7 @@ def test_the_stop_button_of_a_notebook(art, tiny):
             reply = client.execute_interactive(code, timeout=60, output_hook=lambda m: printed.append(m['content'].get('text', '')))
             assert reply['content']['status'] == 'ok', reply['content']
             return ''.join(printed)
-        run(SETUP + 't.train_step = slow')
+        run(SETUP + 'artgan.trainer.train_step = slow')
         client.execute("run = t.fit(art, 20, out='run', **options)")
         deadline = time.time() + 60
         while not os.path.exists('run/generated/generated-images-0001.png') and time.time() < deadline: time.sleep(0.1)
@@ -54,7 +54,7 @@ def test_the_stop_button_of_a_notebook(art, tiny):
 @pytest.mark.skipif(os.name == 'nt', reason='Windows sends Ctrl-C differently')
 @pytest.mark.parametrize('line', ['train', 'python'])
 def test_ctrl_c_in_a_terminal(line, art):
-    if line == 'python': command = [sys.executable, '-c', SETUP + "t.train_step = slow\nprint(t.fit(art, 60, out='run', **options))"]
+    if line == 'python': command = [sys.executable, '-c', SETUP + "artgan.trainer.train_step = slow\nprint(t.fit(art, 60, out='run', **options))"]
     else:
         from PIL import Image
         os.mkdir('art')

@@ -13,7 +13,7 @@ from artgan.augment import AUGMENTATIONS
 from artgan.losses import LOSSES
 from artgan.models import NETWORKS
 from artgan.recipes import RECIPES
-from artgan.train import Trainer
+from artgan.trainer import Trainer
 
 meta = torch.device('meta')
 
