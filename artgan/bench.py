@@ -102,7 +102,7 @@ def _fit_cycles(config, images, device):
         for k in range(every):
             real, n = next(supply).to(device, non_blocking=True, memory_format=torch.channels_last), config['batch_size']
             latents = state.draw(n), None if config['reuse_fakes'] else state.draw(n)
-            train_step(state.G, state.D, state.opt_g, state.opt_d, real, *latents, state.amp, config['loss'], see,
+            train_step(state.G, state.D, state.opt_g, state.opt_d, real, *latents, state.precision, config['loss'], see,
                        config['r1_gamma']*every if k == 0 else 0)
     return whole, bare
 
@@ -250,7 +250,7 @@ def _contestants(recipes, loop, images, size, device):
         found.append(_Contestant(lambda: step(next(supply)), loop['batch_size']))
     def as_fit(cycle): # under the settings of `fit`, which are not the article's
         def run():
-            with torch_settings(device, tf32=False): cycle()
+            with torch_settings(device, deterministic=False): cycle()
         return run
     for config in recipes.values():
         found += [_Contestant(as_fit(cycle), config['batch_size']*config['r1_interval']) for cycle in _fit_cycles(config, images, device)]

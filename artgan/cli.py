@@ -25,6 +25,7 @@ from .models import NETWORKS
 from .modes import modes
 from .losses import LOSSES
 from .recipes import RECIPES, Recipe
+from .step import precisions
 from .runs import read_history, run_path, sample_grids
 from .weights import generate, save_pictures
 from .video import make_video
@@ -66,7 +67,7 @@ def _options(
         if p.annotation is bool: more = dict(action=argparse.BooleanOptionalAction)
         if p.annotation is tuple: more = dict(type=float, nargs=2, metavar='X')
         if name == 'size': more = dict(type=_size, metavar='N')
-        choices = dict(crop=crops, frames=('first', 'all'), recipe=RECIPES, network=NETWORKS, mode=modes).get(name)
+        choices = dict(crop=crops, frames=('first', 'all'), recipe=RECIPES, network=NETWORKS, mode=modes, precision=precisions).get(name)
         if choices: more = dict(choices=list(choices))
         options[f"--{name.replace('_', '-')}"] = dict(dest=name, default=argparse.SUPPRESS, help=text, **more)
     return options

@@ -38,7 +38,7 @@ class Recipe:
     augment:tuple=() # what D sees of pictures: keys of `artgan.augment.AUGMENTATIONS`
     augment_ramp:tuple=(0., 0.) # parts of the run between which the augmentation probability grows from 0 to 1
     ema:int=0 # half-life, in pictures, of the EMA of G's weights; 0: none
-    amp:bool=False # convolutions in bfloat16, where the processor computes in it; elsewhere in float32
+    amp:bool=False # convolutions in half precision where that is fast: bfloat16, on older GPUs float16; elsewhere float32
 
     def keys(self): return [f.name for f in fields(self)]
     def __getitem__(self, name): return getattr(self, name)

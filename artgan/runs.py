@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['columns', 'metric_columns', 'run_format', 'run_path', 'History', 'read_history', 'as_columns', 'history_rows',
            'migrate', 'read_about', 'write_about', 'recipe_of_run', 'data_of_run', 'mode_of_run', 'loss_of',
-           'config_differences', 'open_run_folder', 'session_info', 'check_space', 'grid_path', 'save_samples',
-           'weights_digest', 'pack_weights', 'save_weights', 'snapshot_path', 'save_snapshot', 'sample_grids',
-           'checkpoints', 'save_checkpoint', 'load_verified', 'load_checkpoint']
+           'precision_of_run', 'deterministic_of_run', 'config_differences', 'open_run_folder', 'session_info',
+           'check_space', 'grid_path', 'save_samples', 'weights_digest', 'pack_weights', 'save_weights',
+           'snapshot_path', 'save_snapshot', 'sample_grids', 'checkpoints', 'save_checkpoint', 'load_verified',
+           'load_checkpoint']
 
 # %% ../nbs/08_runs.ipynb #f9a6a85d
 import hashlib, json, math, os, pickle, platform, re, time, warnings, zipfile
@@ -149,13 +150,15 @@ def history_rows(
     return [row for row in zip(*(history.get(c, none).tolist() for c in (*columns, *metric_columns))) if row[0] <= until]
 
 # %% ../nbs/08_runs.ipynb #dab97fe5
-run_format = 3  # 1 had no checksum in config.json, 2 other words in the recipe
+run_format = 4  # 1 had no checksum in config.json, 2 other words in the recipe, 3 `tf32` in place of `deterministic`
 
 def migrate(
     config:dict, # as any version wrote it
 )->dict:
     "A configuration in today's words; a field that a version did not have means what was done then"
-    return json.loads(json.dumps({**Recipe(), **dict(minutes=None, mirror=False, hold_out=0.),
+    config = dict(config)
+    if 'tf32' in config: config['deterministic'] = not config.pop('tf32')
+    return json.loads(json.dumps({**Recipe(), **dict(minutes=None, mirror=False, hold_out=0., deterministic=True),
                                   'mode': mode_of(config.get('channels')), **migrate_words(config)}))
 
 # %% ../nbs/08_runs.ipynb #552cadec
@@ -185,13 +188,15 @@ def write_about(
     with written_whole(Path(path)/'config.json') as tmp: tmp.write_text(text, encoding='utf-8')
 
 # %% ../nbs/08_runs.ipynb #2103927b
-def _quiet_config(path):
-    "The configuration of the run at `path`, or None where there is none to be had; `open_run_folder` says what is the matter"
+def _quiet_about(path):
+    "What config.json of the run at `path` says, or None where there is none to be had; `open_run_folder` says what is the matter"
     if not (Path(path)/'config.json').is_file(): return None
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        try: return read_about(path)['config']
+        try: return read_about(path)
         except InputError: return None
+
+def _quiet_config(path): return (_quiet_about(path) or {}).get('config')
 
 def recipe_of_run(
     path, # a folder
@@ -217,6 +222,22 @@ def loss_of(
 )->str: # a key of `artgan.losses.LOSSES`; 'logistic' where nothing is known
     "The game of the run at `path`"
     return (_quiet_config(path) or {}).get('loss', 'logistic')
+
+# %% ../nbs/08_runs.ipynb #57478cff
+def precision_of_run(
+    path, # a folder
+    device:torch.device, # where it is to go on
+)->str: # a key of `artgan.step.precisions`; None where there is no run, or it was last on a device of another kind
+    "What the last session of the run at `path` computed in"
+    last = ((_quiet_about(path) or {}).get('sessions') or [{}])[-1]
+    if torch.device(last.get('device', 'meta')).type != device.type: return None
+    return last.get('precision', 'bfloat16' if last.get('bfloat16') else 'float32')  # the second of earlier versions
+
+def deterministic_of_run(
+    path, # a folder
+)->bool: # None where there is no run
+    "Whether the run at `path` was asked to be the same each time"
+    return (_quiet_config(path) or {}).get('deterministic')
 
 # %% ../nbs/08_runs.ipynb #592996f6
 def config_differences(
@@ -266,14 +287,14 @@ def open_run_folder(
 def session_info(
     device:torch.device, # where it trains
     data, # what the caller gave; a folder or zip file is noted
-    amp:bool, # whether it computes in bfloat16
+    precision:str, # in which it computes
 )->dict:
     "On what a run runs and where its pictures are, for config.json"
     source = {'data': str(Path(data).expanduser().resolve())} if isinstance(data, (str, os.PathLike)) else {}
     gpu = {'gpu': torch.cuda.get_device_name(device)} if device.type == 'cuda' else {}
     versions = dict(artgan=artgan.__version__, torch=torch.__version__, python=platform.python_version())
     return dict(started=time.strftime('%Y-%m-%d %H:%M:%S'), **source, device=str(device), **gpu,
-                threads=torch.get_num_threads(), bfloat16=amp, **versions, machine=platform.machine(), system=platform.system())
+                threads=torch.get_num_threads(), precision=precision, **versions, machine=platform.machine(), system=platform.system())
 
 def check_space(
     state, # the run, as `artgan.trainer.Trainer`

@@ -17,9 +17,9 @@ from .shapes import as_size
 from .pixels import crops
 from .data import Replayed, data_name, frames_of, open_data
 from .recipes import choose_recipe, default_recipe, make_recipe
-from .step import torch_settings
-from .runs import (as_columns, check_space, checkpoints, data_of_run, mode_of_run, open_run_folder, recipe_of_run, save_weights,
-    session_info, write_about)
+from .step import check_precision, default_precision, torch_settings
+from .runs import (as_columns, check_space, checkpoints, data_of_run, deterministic_of_run, mode_of_run, open_run_folder,
+    precision_of_run, recipe_of_run, save_weights, session_info, write_about)
 from .results import Run
 from .callbacks import Bar, Callback, Grids, Scorer, Signs
 from .trainer import Trainer, loader_state
@@ -73,6 +73,19 @@ def _plain_show(show):
     if isinstance(show, bool) or isinstance(show, str) and show == 'text': return show
     raise InputError(f"show is {show!r}; it can be True, False or 'text'")
 
+# %% ../nbs/11_train.ipynb #9d12dda9
+def _plain_numerics(precision, deterministic, recipe, device, path, show):
+    "What convolutions are computed in, and whether a GPU has to do it the same way each time"
+    if deterministic is None: deterministic = bool(deterministic_of_run(path)) if path else False
+    deterministic = as_flag('deterministic', deterministic)
+    if precision is not None: return check_precision(precision, device), deterministic
+    best = default_precision(device) if recipe.amp else 'float32'
+    before = precision_of_run(path, device) if path else None
+    try: return check_precision(before or best, device), deterministic
+    except InputError:
+        if show: say(f'this run computed in {before}, which {device} does not have: it goes on in {best}')
+        return best, deterministic
+
 # %% ../nbs/11_train.ipynb #4aa34d73
 def fit(
     data, # a folder, zip, tar, film or list of files; pictures in memory (see `artgan.given`); or batches such as a `DataLoader`
@@ -91,7 +104,8 @@ def fit(
     score_every:int=None, # thousand pictures between scores, 0: none; None: 50 where the `metrics` extra is installed
     seed:int=42, # fixes weights, latents and order
     device=None, # 'cuda', 'mps' or 'cpu'; None: the best there is
-    tf32:bool=False, # TF32 multiplication on NVIDIA GPUs
+    precision:str=None, # of convolutions: 'float32', 'bfloat16' or 'float16'; None: that of the run, otherwise by recipe and device
+    deterministic:bool=None, # the same weights to the last bit each time on a GPU too, slower; None: that of the run, otherwise False
     compile:bool=False, # `torch.compile` the networks
     fresh:bool=False, # move an existing run folder aside and start again
     frames:str='first', # of animations and files of several pages: 'first', or 'all' frames
@@ -105,23 +119,24 @@ def fit(
     size, start_idx = as_size('size', size, optional=True), as_whole('start_idx', start_idx, 0)
     seed, score_every = as_whole('seed', seed, 0, 2**63 - 1), as_whole('score_every', score_every, 0, optional=True)
     crop, hold_out = as_choice('crop', crop, crops), as_number('hold_out', hold_out, least=0, below=1)
-    mirror, tf32, compile, fresh = map(as_flag, ('mirror', 'tf32', 'compile', 'fresh'), (mirror, tf32, compile, fresh))
+    mirror, compile, fresh = map(as_flag, ('mirror', 'compile', 'fresh'), (mirror, compile, fresh))
     device, path = check_device(device), Path('runs')/data_name(data) if out is None else as_path(out, 'out')
     if recipe is None and not fresh: recipe = recipe_of_run(path)
     why = default_recipe(device, minutes) if recipe is None else None
     recipe = choose_recipe(recipe, device, minutes, lr=lr, **changes)
     recipe.validate(size or 64)
-    with torch_settings(device, tf32), closing_bars():
+    precision, deterministic = _plain_numerics(precision, deterministic, recipe, device, None if fresh else path, show)
+    with torch_settings(device, deterministic), closing_bars():
         (wanted, was), source = (None, None) if fresh else (data_of_run(path), mode_of_run(path)), frames_of(data, frames, every)
         batches, about = open_data(source, size, recipe.batch_size, crop, hold_out, seed, device, wanted, mode, was, bool(show))
         recipe = make_recipe(recipe, batch_size=about.pop('batch_size'))  # batches ready made have their own
         recipe.validate(about['size'], about['channels'])
         config = dict(**recipe, **about, epochs=epochs, minutes=minutes, crop=crop, mirror=mirror, hold_out=hold_out,
-                      seed=seed, start_idx=start_idx, tf32=tf32, compile=compile)
+                      seed=seed, start_idx=start_idx, deterministic=deterministic, compile=compile)
         scorer, watchers = Scorer(score_every, batches, seed, show), _watchers(show, batches, callbacks)
         if why and show: say(f'recipe {why[0]!r}, {why[1]}')
         with locked(path.parent/f'.{path.name}.lock', f'the run folder {path}'):
-            run = Trainer(json.loads(json.dumps(config)), device, batches, path, watchers, scorer)  # as it is read back
+            run = Trainer(json.loads(json.dumps(config)), device, batches, path, watchers, scorer, precision)  # as it is read back
             return _run(run, data, fresh, show)
 
 # %% ../nbs/11_train.ipynb #13c95450
@@ -138,7 +153,7 @@ def _run(run, data, fresh, show):
         Grids().before_run(run)
     else:
         check_space(run, path, config, show)
-        folder['sessions'].append(session_info(run.device, data, run.amp))
+        folder['sessions'].append(session_info(run.device, data, run.precision))
         write_about(path, folder)
         _train(run, show)
     save_weights(run, path, config)  # also of a run that was killed between its last checkpoint and this line

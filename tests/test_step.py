@@ -77,7 +77,7 @@ def test_no_logit_depends_on_pictures_of_the_other_kind(real, fake):
 def test_numbers_are_not_rounded_to_bfloat16():
     "Probabilities come from logits in float32, not from bfloat16's eight bits"
     G, D = players(32, torch.float32)
-    numbers = torch.stack([train_step(G, D, adam(G), adam(D), torch.rand(8, 3, 32, 32)*2 - 1, *torch.randn(2, 8, 16, 1, 1), amp=True) for _ in range(8)])
+    numbers = torch.stack([train_step(G, D, adam(G), adam(D), torch.rand(8, 3, 32, 32)*2 - 1, *torch.randn(2, 8, 16, 1, 1), precision='bfloat16') for _ in range(8)])
     assert (numbers[:, 2:4] != numbers[:, 2:4].bfloat16().float()).any()
 
 
