@@ -30,8 +30,10 @@ from .runs import read_history, run_path, sample_grids
 from .weights import generate, save_pictures
 from .video import make_video
 from .results import plot_losses, plot_metrics, plot_scores, score_run
+from .costs import cost_table
 from .train import fit
 from .bench import bench, bench_decoding
+from .report import gpu_report
 
 # %% ../nbs/13_cli.ipynb #63f3c9f4
 def _comments(function):
@@ -120,10 +122,14 @@ def _plot(args):
 # %% ../nbs/13_cli.ipynb #f57d4704
 def _score(args): say(score_run(args.run, **_given(args, 'run')))
 
+def _report(args): say(gpu_report(**_given(args)).read_text(encoding='utf-8'))
+
 def _bench(args):
     say(bench(**_given(args)))
     say('')
     say(bench_decoding(**_given(args, 'seconds', 'device')))
+    say('')
+    say(cost_table())
 
 def _download(args): say(download(**_given(args)))
 
@@ -170,6 +176,8 @@ def _add_training(command):
     add('--older-than', type=float, metavar='DAYS', help='with --clear: only those not used for so many days')
 
     command('bench', _bench, 'measure how fast training is on this machine', _options(bench, 'recipes', 'data', 'show'))
+    options = _options(gpu_report, 'sizes', 'recipes', 'show')
+    command('report', _report, 'write what a GPU does with each recipe, to paste into an issue', options)
 
     options = _options(download, 'data_dir')
     add = command('download', _download, "fetch the article's paintings from Kaggle", options)

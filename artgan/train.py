@@ -23,6 +23,7 @@ from .runs import (as_columns, check_space, checkpoints, data_of_run, determinis
 from .results import Run
 from .callbacks import Bar, Callback, Grids, Scorer, Signs
 from .trainer import Trainer, loader_state
+from .costs import check_memory
 
 # %% ../nbs/11_train.ipynb #67176088
 def _watchers(show, batches, callbacks):
@@ -133,6 +134,7 @@ def fit(
         recipe.validate(about['size'], about['channels'])
         config = dict(**recipe, **about, epochs=epochs, minutes=minutes, crop=crop, mirror=mirror, hold_out=hold_out,
                       seed=seed, start_idx=start_idx, deterministic=deterministic, compile=compile)
+        check_memory(config, device, precision)
         scorer, watchers = Scorer(score_every, batches, seed, show), _watchers(show, batches, callbacks)
         if why and show: say(f'recipe {why[0]!r}, {why[1]}')
         with locked(path.parent/f'.{path.name}.lock', f'the run folder {path}'):

@@ -124,6 +124,13 @@ def test_on_a_gpu(options, art, tiny):
     assert fit(art, 3, out='run0', **{**options, 'precision': None}, **tiny).epochs == 3
 
 
+def test_a_step_that_needs_more_memory_than_there_is_is_refused(art, tiny, monkeypatch):
+    "Before anything is written, and with what to do"
+    monkeypatch.setattr('artgan.costs.free_memory', lambda device: 3e6)
+    with pytest.raises(InputError, match=r'at least 0\.0 GB.*batch_size=4 might fit|smaller width'): fit(art, 1, out='run', **tiny)
+    assert not os.path.exists('run')
+
+
 def test_settings_of_torch_are_as_before(art, tiny):
     def settings(): return torch.get_float32_matmul_precision(), torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark, torch.get_rng_state().tolist()
     before = settings()
