@@ -42,8 +42,10 @@ class _Work(TorchDispatchMode):
 
 # %% ../nbs/10c_costs.ipynb #b5d16c90
 @patch
-def made(self:_Work, storage):
-    "A storage that may be new"
+def made(self:_Work,
+    storage, # that an operation has made, or looked at
+):
+    "Count it as alive, if it is new"
     if storage._cdata in self.seen: return
     self.seen.add(storage._cdata)
     self.alive += storage.nbytes()
@@ -51,7 +53,10 @@ def made(self:_Work, storage):
     weakref.finalize(storage, self.gone, storage._cdata, storage.nbytes())
 
 @patch
-def gone(self:_Work, which, nbytes):
+def gone(self:_Work,
+    which:int, # of the storages
+    nbytes:int, # of it
+):
     "Nobody holds it any more"
     self.seen.discard(which)
     self.alive -= nbytes
