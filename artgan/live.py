@@ -165,7 +165,8 @@ def update(self:LiveView,
     self._write(done)
     if self.asked: self.asked = False; self._sample()
     grid = self._number() if self.grid(self._number()).exists() else None
-    if self.disk is None or self.spent + 0.2 < self.share*(begun - self.begun): self._draw(grid)
+    first = self.disk is None or not self.plot.value and len(history.rows) > 20  # the first pictures and curves come at once
+    if first or self.spent + 0.2 < self.share*(begun - self.begun): self._draw(grid)
     self.spent += time.perf_counter() - begun
 
 # %% ../nbs/10a_live.ipynb #db7672e9
