@@ -20,6 +20,7 @@ from torch.utils.flop_counter import flop_registry
 
 from .core import InputError
 from .shapes import as_shape, shown_shape
+from .models import discriminator, has_batch_norm
 from .recipes import RECIPES, Recipe, choose_recipe
 from .trainer import Trainer
 
@@ -70,15 +71,15 @@ def count_macs(
     return work.macs
 
 # %% ../nbs/10c_costs.ipynb #cddbfec3
-def _on_meta(config, half):
+def _on_meta(config, half, micro_batch=None):
     "A run without numbers, a batch, and the bytes of what is kept from step to step: weights, Adam's averages, the EMA"
-    run = Trainer(config, torch.device('meta'), [None], precision='float32')
+    run = Trainer(config, torch.device('meta'), [None], precision='float32', micro_batch=micro_batch)
     size, channels = as_shape('size', config['size']), config['channels']
     weights = sum(p.numel() for net in (run.G, run.D) for p in net.parameters())
     averages = 0 if run.G_ema is None else sum(x.numel() for x in (*run.G_ema.parameters(), *run.G_ema.buffers()))
     kind = torch.float16 if half else torch.float32
     if half:
-        for net in filter(None.__ne__, (run.G, run.D, run.G_ema)): net.half()
+        for net in (run.G, run.D, *([] if run.G_ema is None else [run.G_ema])): net.half()
         run.draw = lambda n: torch.empty(n, run.latent_size, 1, 1, device='meta', dtype=kind)
     real = torch.empty(run.batch_size, channels, *size, device='meta', dtype=kind).contiguous(memory_format=torch.channels_last)
     return run, real, 4*(3*weights + averages)
@@ -105,9 +106,10 @@ class StepCost(NamedTuple):
 def step_cost(
     config:dict, # as `fit` writes it to config.json
     half:bool=False, # convolutions in 16 bits
+    micro_batch:int=None, # pictures in memory at a time; None: the whole batch
 )->StepCost:
     "Count a step of both players, with and without a penalty"
-    run, real, kept = _on_meta({**config, 'compile': False}, half)
+    run, real, kept = _on_meta({**config, 'compile': False}, half, micro_batch)
     run.train_on(real)  # Adam's averages are made here
     every = run.recipe.r1_interval if run.recipe.r1_gamma else 1
     works = [_counted(run, real, step) for step in ((0, 1) if run.recipe.r1_gamma else (1,))]
@@ -145,21 +147,30 @@ def free_memory(
 
 # %% ../nbs/10c_costs.ipynb #b0f40b79
 @lru_cache(maxsize=64)
-def _memory(text, half): return step_cost(json.loads(text), half).memory
+def _memory(text, half, micro_batch): return step_cost(json.loads(text), half, micro_batch).memory
+
+def _that_fits(needs, batch, micro_batch, D):
+    "What to pass instead, in words"
+    halves = [n for n in (batch//2**k//4*4 for k in range(1, 12)) if n]
+    parts = [] if has_batch_norm(D) else [n for n in halves if n < (micro_batch or batch)]
+    for n in parts:
+        if needs(batch, n): return f'micro_batch={n} might fit, which takes the same step in parts'
+    return next((f'batch_size={n} might fit' for n in halves if needs(n, None)), 'pass a smaller width or size')
 
 def check_memory(
     config:dict, # as `fit` writes it to config.json
     device:torch.device, # where to train
     precision:str, # of convolutions, a key of `artgan.step.precisions`
+    micro_batch:int=None, # pictures in memory at a time; None: the whole batch
 ):
     "Raises `InputError` where a step needs more memory than there is"
     free, (height, width) = free_memory(device), as_shape('size', config['size'])
     rough = 4*50*config['batch_size']*height*width*config['width']
     if free is None or rough < free: return
-    def needs(batch): return _memory(json.dumps({**config, 'batch_size': batch, 'data': None}), precision != 'float32')
-    if (least := needs(config['batch_size'])) <= free: return
-    batch = config['batch_size']//2
-    while batch > 4 and needs(batch) > free: batch //= 2
-    what = f"batch_size={batch} might fit" if batch >= 4 and needs(batch) <= free else 'pass a smaller width or size'
-    step = f"a step with {config['batch_size']} pictures of {shown_shape(config['size'])} pixels at width {config['width']}"
+    def memory(n, part): return _memory(json.dumps({**config, 'batch_size': n, 'data': None}), precision != 'float32', part)
+    batch = config['batch_size']
+    if (least := memory(batch, micro_batch)) <= free: return
+    with torch.device('meta'): D = discriminator(**{k: config[k] for k in ('network', 'size', 'channels', 'width')})
+    what = _that_fits(lambda n, part: memory(n, part) <= free, batch, micro_batch, D)
+    step = f"a step with {micro_batch or batch} pictures of {shown_shape(config['size'])} pixels at width {config['width']} at a time"
     raise InputError(f'{step} needs at least {least/1e9:.1f} GB, and {device} has {free/1e9:.1f} GB free: {what}')

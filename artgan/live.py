@@ -6,7 +6,7 @@
 __all__ = ['widgets_available', 'LiveView', 'Watch']
 
 # %% ../nbs/10a_live.ipynb #53b34c45
-import base64, html, importlib, time
+import base64, html, importlib, math, time
 from pathlib import Path
 
 from fastcore.basics import patch
@@ -15,8 +15,8 @@ from PIL import Image
 from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
-from .data import as_shown
-from .step import sample
+from .shapes import grid_pictures
+from .step import draw_grid
 from .runs import as_columns, columns, grid_path
 from .results import curve_table, curves_png, resized_grid, to_jpeg
 from .callbacks import Callback
@@ -39,7 +39,7 @@ class LiveView:
         config:dict, # of the run, with `epochs` and `start_idx`
         stop, # event that ends the run, with `set` and `is_set`
         grid, # function of a number: the path of that sample grid
-        draw, # function of the state: the fixed latents as they are painted now, [64, channels, height, width] in [0, 1]
+        draw, # function of the state: the fixed latents as they are painted now, [64 or 16, channels, height, width] in [0, 1]
         metrics_at:int, # where in a row of the history KID and the Fréchet distance stand
     ):
         "Show it, empty; raises `ImportError` where `widgets_available` is false"
@@ -123,8 +123,8 @@ def _number(self:LiveView): return self.state.epoch + self.config['start_idx'] -
 
 @patch
 def _place(self:LiveView, image, title, grid, words):
-    "A sample grid and what it is; of large pictures the first sixteen"
-    large = grid.width > 8*100
+    "A sample grid and what it is; of 64 large pictures the first sixteen"
+    large = grid_pictures(self.config['size']) == 64 and grid.width > 8*100
     if large: grid = grid.crop((0, 0, grid.width//2, grid.height//2))
     image.value, title.value = to_jpeg(resized_grid(grid, self.pixels)), words + ', the first 16'*large
 
@@ -147,7 +147,8 @@ def _draw(self:LiveView, grid):
 @patch
 def _sample(self:LiveView):
     "The fixed latents as they are painted now, on the right; the newest grid moves to the left"
-    grid = to_pil_image(make_grid(self.draw(self.state).clamp(0, 1).cpu(), nrow=8))
+    pictures = self.draw(self.state).cpu()
+    grid = to_pil_image(make_grid(pictures, nrow=math.isqrt(len(pictures))))
     self.before.value, self.titles[0].value = self.now.value, self.titles[1].value
     self._place(self.now, self.titles[1], grid, f'now, step {self.state.step:,}')
     self.shown = -1  # so that the next grid is taken as new
@@ -196,8 +197,7 @@ class Watch(Callback):
     "Shows the live view"
     def before_run(self, run):
         def grid(number): return grid_path(run.path, number)
-        def pictures(run): return as_shown(sample(run.sampler, run.fixed))
-        self.view = LiveView(run.path, run.config, run.stop, grid, pictures, len(columns))
+        self.view = LiveView(run.path, run.config, run.stop, grid, draw_grid, len(columns))
     def after_read(self, run): self.view.update(run, run.history, run.progress())
     def after_epoch(self, run): self.view.update(run, run.history, run.progress())
     def after_run(self, run): self.view.close()

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['columns', 'metric_columns', 'run_format', 'run_path', 'History', 'read_history', 'as_columns', 'history_rows',
            'migrate', 'read_about', 'write_about', 'recipe_of_run', 'data_of_run', 'mode_of_run', 'loss_of',
-           'precision_of_run', 'deterministic_of_run', 'config_differences', 'open_run_folder', 'session_info',
-           'check_space', 'grid_path', 'save_samples', 'weights_digest', 'pack_weights', 'save_weights',
+           'precision_of_run', 'micro_batch_of_run', 'deterministic_of_run', 'config_differences', 'open_run_folder',
+           'session_info', 'check_space', 'grid_path', 'save_samples', 'weights_digest', 'pack_weights', 'save_weights',
            'snapshot_path', 'save_snapshot', 'sample_grids', 'checkpoints', 'save_checkpoint', 'load_verified',
            'load_checkpoint']
 
@@ -22,11 +22,10 @@ from torchvision.utils import save_image
 
 import artgan
 from .core import InputError, free_space, json_digest, move_aside, told_where, written_whole, say
-from .data import as_shown
 from .modes import mode_of
-from .shapes import as_shape
+from .shapes import as_shape, grid_pictures
 from .recipes import Recipe, migrate_words
-from .step import sample
+from .step import draw_grid
 
 # %% ../nbs/08_runs.ipynb #4bc79b10
 def run_path(
@@ -224,14 +223,24 @@ def loss_of(
     return (_quiet_config(path) or {}).get('loss', 'logistic')
 
 # %% ../nbs/08_runs.ipynb #57478cff
+def _last_session(path, device):
+    "The last session of the run at `path`; empty where there is no run, or it was last on a device of another kind"
+    last = ((_quiet_about(path) or {}).get('sessions') or [{}])[-1]
+    return last if torch.device(last.get('device', 'meta')).type == device.type else {}
+
 def precision_of_run(
     path, # a folder
     device:torch.device, # where it is to go on
 )->str: # a key of `artgan.step.precisions`; None where there is no run, or it was last on a device of another kind
     "What the last session of the run at `path` computed in"
-    last = ((_quiet_about(path) or {}).get('sessions') or [{}])[-1]
-    if torch.device(last.get('device', 'meta')).type != device.type: return None
-    return last.get('precision', 'bfloat16' if last.get('bfloat16') else 'float32')  # the second of earlier versions
+    if last := _last_session(path, device): return last.get('precision', 'bfloat16' if last.get('bfloat16') else 'float32')  # once so
+
+def micro_batch_of_run(
+    path, # a folder
+    device:torch.device, # where it is to go on
+)->int: # None where there is no run, or it had its whole batch in memory
+    "How many pictures the last session of the run at `path` had in memory at a time"
+    return _last_session(path, device).get('micro_batch')
 
 def deterministic_of_run(
     path, # a folder
@@ -288,13 +297,15 @@ def session_info(
     device:torch.device, # where it trains
     data, # what the caller gave; a folder or zip file is noted
     precision:str, # in which it computes
+    micro_batch:int=None, # pictures in memory at a time, where that is not the whole batch
 )->dict:
     "On what a run runs and where its pictures are, for config.json"
-    source = {'data': str(Path(data).expanduser().resolve())} if isinstance(data, (str, os.PathLike)) else {}
-    gpu = {'gpu': torch.cuda.get_device_name(device)} if device.type == 'cuda' else {}
-    versions = dict(artgan=artgan.__version__, torch=torch.__version__, python=platform.python_version())
-    return dict(started=time.strftime('%Y-%m-%d %H:%M:%S'), **source, device=str(device), **gpu,
-                threads=torch.get_num_threads(), precision=precision, **versions, machine=platform.machine(), system=platform.system())
+    optional = {'data': str(Path(data).expanduser().resolve())} if isinstance(data, (str, os.PathLike)) else {}
+    if device.type == 'cuda': optional['gpu'] = torch.cuda.get_device_name(device)
+    if micro_batch: optional['micro_batch'] = micro_batch
+    about = dict(artgan=artgan.__version__, torch=torch.__version__, python=platform.python_version(), machine=platform.machine())
+    return dict(started=time.strftime('%Y-%m-%d %H:%M:%S'), **optional, device=str(device),
+                threads=torch.get_num_threads(), precision=precision, **about, system=platform.system())
 
 def check_space(
     state, # the run, as `artgan.trainer.Trainer`
@@ -305,7 +316,7 @@ def check_space(
     "Raise InputError where the run would fill the disk"
     numbers = sum(p.numel() for p in (*state.G.parameters(), *state.D.parameters()))
     checkpoint = 4*(3*numbers + sum(p.numel() for p in state.sampler.parameters()))
-    grids = (config['epochs'] or 100)*64*math.prod(as_shape('size', config['size']))*config['channels']
+    grids = (config['epochs'] or 100)*grid_pictures(config['size'])*math.prod(as_shape('size', config['size']))*config['channels']
     # three checkpoints, the best, one being written, and the weights; ten snapshots
     need, free = 6*checkpoint + grids + 20*numbers, free_space(path)
     if need > free:
@@ -326,9 +337,9 @@ def save_samples(
     path:Path, # its folder
     number:int, # of the grid; None: the one of the saved weights
 ):
-    "Draw the 64 fixed latents, eight a row, into the picture at `grid_path`, over a checkerboard where they are transparent"
-    with written_whole(grid_path(path, number)) as tmp:
-        save_image(as_shown(sample(state.sampler, state.fixed)).clamp(0, 1), tmp, nrow=8)
+    "Draw the fixed latents into the picture at `grid_path`"
+    pictures = draw_grid(state)
+    with written_whole(grid_path(path, number)) as tmp: save_image(pictures, tmp, nrow=math.isqrt(len(pictures)))
 
 # %% ../nbs/08_runs.ipynb #b54be8c8
 def weights_digest(

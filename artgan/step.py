@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['precisions', 'train_discriminator', 'train_generator', 'article_step', 'train_step', 'joint_group', 'logits_of',
-           'adam', 'update_ema', 'sample', 'default_precision', 'check_precision', 'torch_settings']
+           'adam', 'update_ema', 'sample', 'draw_grid', 'train_step_in_parts', 'check_micro_batch', 'default_precision',
+           'check_precision', 'torch_settings']
 
 # %% ../nbs/07_step.ipynb #a81806fd
 import os, weakref
@@ -15,6 +16,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from .core import InputError, as_choice, has_bfloat16
+from .shapes import grid_pictures
+from .data import as_shown
 from .models import MinibatchStd, dcgan_discriminator, dcgan_generator, has_batch_norm
 from .losses import LOSSES, squared_gradient
 
@@ -79,13 +82,18 @@ precisions = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': t
 
 def _weights(optimiser): return [p for group in optimiser.param_groups for p in group['params']]
 
-def _descend(optimiser, loss, scaler=None):
-    "A step of one player down its loss"
-    optimiser.zero_grad()
-    (scaler.scale(loss) if scaler else loss).backward(inputs=_weights(optimiser))
+def _scaled(loss, scaler): return scaler.scale(loss) if scaler else loss
+
+def _take_step(optimiser, scaler):
     if not scaler: return optimiser.step()
     scaler.step(optimiser)  # unless a gradient is not finite
     scaler.update()
+
+def _descend(optimiser, loss, scaler=None):
+    "A step of one player down its loss"
+    optimiser.zero_grad()
+    _scaled(loss, scaler).backward(inputs=_weights(optimiser))
+    _take_step(optimiser, scaler)
 
 # %% ../nbs/07_step.ipynb #45213310
 def train_step(
@@ -182,6 +190,100 @@ def sample(
     "Draw pictures and leave the generator as it was"
     buffers = {name: b.clone() for name, b in G.named_buffers()}
     return torch.func.functional_call(G, buffers, (latents,))
+
+# %% ../nbs/07_step.ipynb #8690c9ee
+def draw_grid(
+    state, # a run
+)->torch.Tensor: # pictures [64 or 16, channels, height, width] in [0, 1], over a checkerboard where they are transparent
+    "What the fixed latents of a run are painted as now"
+    latents = state.fixed[:grid_pictures(state.config['size'])]
+    return as_shown(torch.cat([sample(state.sampler, z) for z in latents.split(64 if state.sampler.training else 16)])).clamp(0, 1)
+
+# %% ../nbs/07_step.ipynb #84dd4f7e
+def _d_in_parts(D, opt_d, real, fake, parts, loss, r1_gamma, autocast, scaler):
+    "D's turn: its loss and the numbers to watch, and the logits of real pictures, each a part"
+    rows, logits = [], []
+    opt_d.zero_grad()
+    for part in parts:
+        x, y = (pictures[part].detach().requires_grad_(bool(r1_gamma)) for pictures in (real, fake))
+        with autocast: both = logits_of(D, x, y)
+        loss_d = total = LOSSES[loss][0](*both)
+        if r1_gamma: total = loss_d + r1_gamma/2*squared_gradient(torch.cat(both), x, y)
+        share = len(x)/len(real)
+        _scaled(total*share, scaler).backward(inputs=_weights(opt_d))
+        rows.append(share*torch.stack([loss_d.detach(), *(n.to(loss_d) for n in _numbers(loss, *both))]))
+        logits.append(both[0].detach())
+    _take_step(opt_d, scaler)
+    return torch.stack(rows).sum(0), logits
+
+# %% ../nbs/07_step.ipynb #40efe494
+def _g_in_parts(G, D, opt_g, latents, made, real, real_logits, parts, loss, see, autocast, scaler):
+    "G's turn: its loss"
+    made, wanted, losses = made.detach().requires_grad_(), [], []
+    with autocast: fakes = see(made)
+    for part, was in zip(parts, real_logits):
+        x = fakes[part].detach().requires_grad_()
+        with autocast: logits, judged = D(x), D(real[part]).detach() if loss == 'relativistic' else was
+        losses.append(LOSSES[loss][1](logits, judged)*(len(x)/len(real)))
+        wanted += torch.autograd.grad(_scaled(losses[-1], scaler), x)
+    wanted, = torch.autograd.grad(fakes, made, torch.cat(wanted))
+    opt_g.zero_grad()
+    for part in [slice(None)] if has_batch_norm(G) else parts:
+        with autocast: pictures = G(latents[part])
+        pictures.backward(wanted[part], inputs=_weights(opt_g))
+    _take_step(opt_g, scaler)
+    return torch.stack(losses).detach().sum()
+
+# %% ../nbs/07_step.ipynb #843109cf
+@torch.no_grad()
+def _drawn(G, latents, leave):
+    "Pictures; with `leave`, the buffers of G are as before"
+    before = [b.clone() for b in G.buffers()] if leave else []
+    made = G(latents)
+    for b, old in zip(G.buffers(), before): b.copy_(old)
+    return made
+
+def train_step_in_parts(
+    micro_batch:int, # pictures that are in memory at a time
+    G, D, # the two networks; D without batch norm
+    opt_g, opt_d, # their optimisers
+    real:torch.Tensor, # real pictures [B, channels, height, width] in [-1, 1]
+    latent_d:torch.Tensor, # latents [B, latent_size, 1, 1]
+    latent_g:torch.Tensor=None, # as for `train_step`, like all that follow
+    precision:str='float32', # of convolutions
+    loss:str='logistic', # a key of `LOSSES`
+    see=lambda pictures: pictures, # augmentation
+    r1_gamma:float=0., # weight of R1 and R2
+    scalers:tuple=(None, None), # of G and D
+)->torch.Tensor: # [6] as `train_step` gives it
+    "`train_step` to rounding, in less memory; where B is no multiple of D's groups, the last of them is filled up from its own part"
+    autocast = torch.autocast(real.device.type, precisions[precision]) if precision != 'float32' else nullcontext()
+    second = r1_gamma and precision == 'float16'
+    parts = [slice(i, i + micro_batch) for i in range(0, len(real), micro_batch)]
+    with autocast: made = _drawn(G, latent_d, latent_g is None)
+    with torch.no_grad(): real, fake = see(real), see(made.to(real.dtype))
+    plain, scaler = (nullcontext(), None) if second else (autocast, scalers[1])
+    numbers, logits = _d_in_parts(D, opt_d, real, fake, parts, loss, r1_gamma, plain, scaler)
+    latents = latent_d if latent_g is None else latent_g
+    if latent_g is not None:
+        with autocast: made = _drawn(G, latents, True)
+    loss_g = _g_in_parts(G, D, opt_g, latents, made, real, logits, parts, loss, see, autocast, scalers[0])
+    return torch.cat([loss_g[None].to(numbers), numbers])
+
+# %% ../nbs/07_step.ipynb #c1d0a40e
+def check_micro_batch(
+    micro_batch:int, # that somebody asked for
+    D:nn.Module, # the discriminator
+)->int: # the same
+    "Raises `InputError` where a step cannot be taken in parts of that size"
+    if has_batch_norm(D):
+        raise InputError(f'micro_batch is {micro_batch}, and this discriminator has batch norm, which needs the whole batch at once: '
+                         'pass a smaller batch_size, or another recipe')
+    group = max((layer.group for layer in D.modules() if isinstance(layer, MinibatchStd)), default=1)
+    if micro_batch < group or micro_batch % group:
+        raise InputError(f'micro_batch is {micro_batch}; it must be a multiple of {group}, as this discriminator compares pictures '
+                         f'in groups of {group}: {max(group, micro_batch//group*group)}, for example')
+    return micro_batch
 
 # %% ../nbs/07_step.ipynb #6ced480f
 def default_precision(

@@ -16,10 +16,11 @@ from .core import (InputError, as_choice, as_flag, as_number, as_path, as_whole,
 from .shapes import as_size
 from .pixels import crops
 from .data import Replayed, data_name, frames_of, open_data
+from .models import discriminator
 from .recipes import choose_recipe, default_recipe, make_recipe
-from .step import check_precision, default_precision, torch_settings
-from .runs import (as_columns, check_space, checkpoints, data_of_run, deterministic_of_run, mode_of_run, open_run_folder,
-    precision_of_run, recipe_of_run, save_weights, session_info, write_about)
+from .step import check_micro_batch, check_precision, default_precision, torch_settings
+from .runs import (as_columns, check_space, checkpoints, data_of_run, deterministic_of_run, micro_batch_of_run, mode_of_run,
+    open_run_folder, precision_of_run, recipe_of_run, save_weights, session_info, write_about)
 from .results import Run
 from .callbacks import Bar, Callback, Grids, Scorer, Signs
 from .trainer import Trainer, loader_state
@@ -87,6 +88,14 @@ def _plain_numerics(precision, deterministic, recipe, device, path, show):
         if show: say(f'this run computed in {before}, which {device} does not have: it goes on in {best}')
         return best, deterministic
 
+# %% ../nbs/11_train.ipynb #4eb018e6
+def _plain_parts(micro_batch, recipe, size, channels, device, path):
+    "How many pictures are in memory at a time; None: the whole batch"
+    if micro_batch is None: micro_batch = micro_batch_of_run(path, device) if path else None
+    if micro_batch is None or micro_batch >= recipe.batch_size: return None
+    with torch.device('meta'): D = discriminator(recipe.network, size, channels, recipe.width)
+    return check_micro_batch(micro_batch, D)
+
 # %% ../nbs/11_train.ipynb #4aa34d73
 def fit(
     data, # a folder, zip, tar, film or list of files; pictures in memory (see `artgan.given`); or batches such as a `DataLoader`
@@ -107,6 +116,7 @@ def fit(
     device=None, # 'cuda', 'mps' or 'cpu'; None: the best there is
     precision:str=None, # of convolutions: 'float32', 'bfloat16' or 'float16'; None: that of the run, otherwise by recipe and device
     deterministic:bool=None, # the same weights to the last bit each time on a GPU too, slower; None: that of the run, otherwise False
+    micro_batch:int=None, # pictures in memory at a time, where a batch does not fit; None: that of the run, otherwise the whole batch
     compile:bool=False, # `torch.compile` the networks
     fresh:bool=False, # move an existing run folder aside and start again
     frames:str='first', # of animations and files of several pages: 'first', or 'all' frames
@@ -119,6 +129,7 @@ def fit(
     (epochs, minutes), show = _plain_length(epochs, minutes), _plain_show(show)
     size, start_idx = as_size('size', size, optional=True), as_whole('start_idx', start_idx, 0)
     seed, score_every = as_whole('seed', seed, 0, 2**63 - 1), as_whole('score_every', score_every, 0, optional=True)
+    micro_batch = as_whole('micro_batch', micro_batch, 1, optional=True)
     crop, hold_out = as_choice('crop', crop, crops), as_number('hold_out', hold_out, least=0, below=1)
     mirror, compile, fresh = map(as_flag, ('mirror', 'compile', 'fresh'), (mirror, compile, fresh))
     device, path = check_device(device), Path('runs')/data_name(data) if out is None else as_path(out, 'out')
@@ -134,11 +145,12 @@ def fit(
         recipe.validate(about['size'], about['channels'])
         config = dict(**recipe, **about, epochs=epochs, minutes=minutes, crop=crop, mirror=mirror, hold_out=hold_out,
                       seed=seed, start_idx=start_idx, deterministic=deterministic, compile=compile)
-        check_memory(config, device, precision)
+        micro_batch = _plain_parts(micro_batch, recipe, about['size'], about['channels'], device, None if fresh else path)
+        check_memory(config, device, precision, micro_batch)
         scorer, watchers = Scorer(score_every, batches, seed, show), _watchers(show, batches, callbacks)
         if why and show: say(f'recipe {why[0]!r}, {why[1]}')
         with locked(path.parent/f'.{path.name}.lock', f'the run folder {path}'):
-            run = Trainer(json.loads(json.dumps(config)), device, batches, path, watchers, scorer, precision)  # as it is read back
+            run = Trainer(json.loads(json.dumps(config)), device, batches, path, watchers, scorer, precision, micro_batch)  # read back
             return _run(run, data, fresh, show)
 
 # %% ../nbs/11_train.ipynb #13c95450
@@ -155,7 +167,7 @@ def _run(run, data, fresh, show):
         Grids().before_run(run)
     else:
         check_space(run, path, config, show)
-        folder['sessions'].append(session_info(run.device, data, run.precision))
+        folder['sessions'].append(session_info(run.device, data, run.precision, run.micro_batch))
         write_about(path, folder)
         _train(run, show)
     save_weights(run, path, config)  # also of a run that was killed between its last checkpoint and this line

@@ -7,6 +7,7 @@ __all__ = ['many_skipped', 'save_after_epoch', 'save_at_least', 'most_rollbacks'
 
 # %% ../nbs/10b_trainer.ipynb #0864a642
 import copy, json, math, threading, time, warnings
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,10 +16,10 @@ from fastcore.basics import patch
 from .core import InputError, move_aside, written_whole
 from .shapes import shown_shape
 from .data import images_of
-from .models import build_pair, discriminator, generator
+from .models import build_pair, discriminator, generator, has_batch_norm
 from .augment import augment, random_flip
 from .recipes import Recipe, make_recipe
-from .step import adam, default_precision, train_step, update_ema
+from .step import adam, default_precision, train_step, train_step_in_parts, update_ema
 from .runs import History, history_rows, load_checkpoint, read_history, save_checkpoint
 from .callbacks import Bar, callback_states, load_callback_states, tell
 
@@ -46,6 +47,7 @@ class Trainer:
         callbacks=(), # what watches it
         scorer=None, # an `artgan.callbacks.Scorer`
         precision:str=None, # of convolutions, a key of `artgan.step.precisions`; None: as the recipe wants it on this device
+        micro_batch:int=None, # pictures that are in memory at a time; None: the whole batch
     ):
         "Build networks and optimisers; nothing is read or written"
         self.config, self.device, self.batches, self.path = config, device, batches, path and Path(path)
@@ -53,6 +55,7 @@ class Trainer:
         self.latent_size, self.batch_size = config['latent_size'], config['batch_size']
         self.callbacks, self.scorer, self.stop = list(callbacks), scorer, threading.Event()
         self.precision = precision or (default_precision(device) if config['amp'] else 'float32')
+        self.micro_batch = micro_batch
         nets = build_pair(config['seed'], latent_size=config['latent_size'], **{k: config[k] for k in _shape})
         self.G, self.D = (net.to(device, memory_format=torch.channels_last) for net in nets)
         self.opt_g, self.opt_d = (adam(net, self.recipe.lr, self.recipe.betas) for net in (self.G, self.D))
@@ -135,12 +138,13 @@ def train_on(self:Trainer,
     for optimiser in (self.opt_g, self.opt_d):
         for group in optimiser.param_groups: group['lr'] = lr
     if self.config['mirror']: real = random_flip(real, self.latents)
-    n = len(real) if recipe.loss == 'relativistic' else self.batch_size  # pairs, or the article's full batch
+    in_parts = self.micro_batch and self.micro_batch < len(real)
+    n = len(real) if recipe.loss == 'relativistic' or in_parts else self.batch_size  # pairs, or the article's full batch
     latents = self.draw(n), None if recipe.reuse_fakes else self.draw(n)
     nets = (self.G, self.D) if r1_gamma else self.compiled  # double backward does not pass through a compiled network
     def seen_by_d(x): return augment(x, recipe.augment, p, self.latents)
-    scalers = self.scaler_g, self.scaler_d
-    numbers = train_step(*nets, self.opt_g, self.opt_d, real, *latents, self.precision, recipe.loss, seen_by_d, r1_gamma, scalers)
+    scalers, turn = (self.scaler_g, self.scaler_d), partial(train_step_in_parts, self.micro_batch) if in_parts else train_step
+    numbers = turn(*nets, self.opt_g, self.opt_d, real, *latents, self.precision, recipe.loss, seen_by_d, r1_gamma, scalers)
     if self.G_ema is not None: update_ema(self.G_ema, self.G, len(real), self.images + len(real), recipe.ema)
     return numbers
 
@@ -317,9 +321,11 @@ def run(self:Trainer):
             try: return self.train()
             except Diverged as e: self.roll_back(e)
     except torch.cuda.OutOfMemoryError as e:
-        raise InputError(f"the GPU has no room for batches of {self.batch_size} pictures of {shown_shape(self.config['size'])} "
-                         f"pixels at width {self.config['width']}: pass batch_size={self.batch_size//2}, which needs about half as much, "
-                         f'to a new run (another `out`, or fresh=True). What was trained is saved in {self.path}.') from e
+        now = self.micro_batch or self.batch_size
+        what = (f'pass batch_size={now//2}, which needs about half as much, to a new run (another `out`, or fresh=True)'
+                if has_batch_norm(self.D) or now < 8 else f'the same call with micro_batch={now//8*4} goes on, with fewer at a time')
+        raise InputError(f"the GPU has no room for {now} pictures of {shown_shape(self.config['size'])} pixels at width "
+                         f"{self.config['width']} at a time: {what}. What was trained is saved in {self.path}.") from e
     finally: tell(self, 'after_run')
 
 # %% ../nbs/10b_trainer.ipynb #c34864f0

@@ -127,7 +127,7 @@ def test_on_a_gpu(options, art, tiny):
 def test_a_step_that_needs_more_memory_than_there_is_is_refused(art, tiny, monkeypatch):
     "Before anything is written, and with what to do"
     monkeypatch.setattr('artgan.costs.free_memory', lambda device: 3e6)
-    with pytest.raises(InputError, match=r'at least 0\.0 GB.*batch_size=4 might fit|smaller width'): fit(art, 1, out='run', **tiny)
+    with pytest.raises(InputError, match=r'at least 0\.0 GB.*micro_batch=4 might fit'): fit(art, 1, out='run', **tiny)
     assert not os.path.exists('run')
 
 
@@ -240,3 +240,29 @@ def test_what_is_not_to_be_shown_is_not_said(art, tiny, capfd):
     assert capfd.readouterr() == ('', '')
     fit('art', 2, size=32, **{**tiny, 'show': 'text'})
     assert 'passed over 1 file' in ''.join(capfd.readouterr())
+
+
+def test_a_batch_in_parts(art, tiny):
+    "Near the whole batch; exact when interrupted, also without being asked again; and a run may change over"
+    tiny['batch_size'] = 16
+    whole, parts = (fit(art, 2, out=f'run{n}', micro_batch=n, **tiny) for n in (None, 8))
+    assert np.allclose(whole.losses_d, parts.losses_d, atol=0.02) and not np.array_equal(whole.losses_d, parts.losses_d)
+    class Stop(Callback):
+        def after_epoch(self, run): run.stop.set()
+    fit(art, 2, out='stopped', micro_batch=8, callbacks=[Stop()], **tiny)
+    continued = fit(art, 2, out='stopped', **tiny)
+    assert equal(*({**left_by(run.path), 'checkpoints': None} for run in (continued, parts)))
+    assert [s['micro_batch'] for s in json.loads(Path('stopped/config.json').read_text())['sessions']] == [8, 8]
+    assert fit(art, 3, out='runNone', micro_batch=4, **tiny).epochs == 3
+    assert fit(art, 3, out='stopped', micro_batch=16, **tiny).epochs == 3, 'the whole batch again'
+    for n, what in ((3, 'multiple of 4'), (0, 'micro_batch'), ('8', 'micro_batch')):
+        with pytest.raises(InputError, match=what): fit(art, 1, out='none', micro_batch=n, **tiny)
+    with pytest.raises(InputError, match='batch norm'): fit(art, 1, out='none', recipe='classic', micro_batch=8, **tiny)
+    assert not Path('none').exists()
+
+
+@pytest.mark.parametrize('precision', ['bfloat16', 'float16'])
+def test_parts_in_half_precision(precision, art, tiny):
+    tiny['batch_size'] = 16
+    run, full = (fit(art, 1, out=f'run{n}', precision=precision, micro_batch=n, **tiny) for n in (8, None))
+    assert np.allclose(run.losses_d, full.losses_d, atol=0.05) and np.isfinite(run.losses_g).all()

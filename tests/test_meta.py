@@ -18,11 +18,11 @@ from artgan.trainer import Trainer
 meta = torch.device('meta')
 
 
-def steps_on_meta(recipe, steps=4, **changes):
+def steps_on_meta(recipe, steps=4, micro_batch=None, **changes):
     "All that `fit` does between two readings of history, with every augmentation, and with a penalty on every second step where the recipe has one"
     small = dict(width=8, batch_size=8, latent_size=16, size=32, channels=3, seed=1, epochs=2, minutes=None, mirror=True)
     config = {**recipe, **small, 'augment': tuple(AUGMENTATIONS), 'augment_ramp': (0., 0.), 'r1_interval': 2, **changes}
-    run = Trainer(config, meta, range(steps))
+    run = Trainer(config, meta, range(steps), micro_batch=micro_batch)
     run.begun = time.perf_counter()
     for _ in range(steps):
         real = torch.empty(8, config['channels'], 32, 32, device=meta).contiguous(memory_format=torch.channels_last)
@@ -39,6 +39,11 @@ def test_no_step_reads_back(name, loss):
 
 @pytest.mark.parametrize('network', NETWORKS)
 def test_no_network_reads_back(network): steps_on_meta(RECIPES['cpu'], network=network)
+
+
+@pytest.mark.parametrize('loss', LOSSES)
+@pytest.mark.parametrize('name', ['cpu', 'gpu'])
+def test_nor_does_a_step_in_parts(name, loss): steps_on_meta(RECIPES[name], loss=loss, micro_batch=4)
 
 
 def test_nor_with_transparency(): steps_on_meta(RECIPES['cpu'], channels=4)
