@@ -149,13 +149,13 @@ def free_memory(
 @lru_cache(maxsize=64)
 def _memory(text, half, micro_batch): return step_cost(json.loads(text), half, micro_batch).memory
 
-def _that_fits(needs, batch, micro_batch, D):
-    "What to pass instead, in words"
+def _that_fits(fits, batch, micro_batch, D):
+    "What to pass instead, in words; `fits` tells of a batch and its parts whether there is room for them"
     halves = [n for n in (batch//2**k//4*4 for k in range(1, 12)) if n]
     parts = [] if has_batch_norm(D) else [n for n in halves if n < (micro_batch or batch)]
     for n in parts:
-        if needs(batch, n): return f'micro_batch={n} might fit, which takes the same step in parts'
-    return next((f'batch_size={n} might fit' for n in halves if needs(n, None)), 'pass a smaller width or size')
+        if fits(batch, n): return f'micro_batch={n} might fit, which takes the same step in parts'
+    return next((f'batch_size={n} might fit' for n in halves if fits(n, None)), 'pass a smaller width or size')
 
 def check_memory(
     config:dict, # as `fit` writes it to config.json

@@ -200,11 +200,18 @@ def draw_grid(
     return as_shown(torch.cat([sample(state.sampler, z) for z in latents.split(64 if state.sampler.training else 16)])).clamp(0, 1)
 
 # %% ../nbs/07_step.ipynb #84dd4f7e
+def _each(parts, net):
+    "The parts in turn, before each of them the buffers of a network as before the first"
+    before = [b.clone() for b in net.buffers()]
+    for part in parts:
+        for b, old in zip(net.buffers(), before): b.copy_(old)
+        yield part
+
 def _d_in_parts(D, opt_d, real, fake, parts, loss, r1_gamma, autocast, scaler):
     "D's turn: its loss and the numbers to watch, and the logits of real pictures, each a part"
     rows, logits = [], []
     opt_d.zero_grad()
-    for part in parts:
+    for part in _each(parts, D):
         x, y = (pictures[part].detach().requires_grad_(bool(r1_gamma)) for pictures in (real, fake))
         with autocast: both = logits_of(D, x, y)
         loss_d = total = LOSSES[loss][0](*both)
@@ -221,7 +228,7 @@ def _g_in_parts(G, D, opt_g, latents, made, real, real_logits, parts, loss, see,
     "G's turn: its loss"
     made, wanted, losses = made.detach().requires_grad_(), [], []
     with autocast: fakes = see(made)
-    for part, was in zip(parts, real_logits):
+    for part, was in zip(_each(parts, D), real_logits):
         x = fakes[part].detach().requires_grad_()
         with autocast: logits, judged = D(x), D(real[part]).detach() if loss == 'relativistic' else was
         losses.append(LOSSES[loss][1](logits, judged)*(len(x)/len(real)))
@@ -235,14 +242,6 @@ def _g_in_parts(G, D, opt_g, latents, made, real, real_logits, parts, loss, see,
     return torch.stack(losses).detach().sum()
 
 # %% ../nbs/07_step.ipynb #843109cf
-@torch.no_grad()
-def _drawn(G, latents, leave):
-    "Pictures; with `leave`, the buffers of G are as before"
-    before = [b.clone() for b in G.buffers()] if leave else []
-    made = G(latents)
-    for b, old in zip(G.buffers(), before): b.copy_(old)
-    return made
-
 def train_step_in_parts(
     micro_batch:int, # pictures that are in memory at a time
     G, D, # the two networks; D without batch norm
@@ -260,13 +259,14 @@ def train_step_in_parts(
     autocast = torch.autocast(real.device.type, precisions[precision]) if precision != 'float32' else nullcontext()
     second = r1_gamma and precision == 'float16'
     parts = [slice(i, i + micro_batch) for i in range(0, len(real), micro_batch)]
-    with autocast: made = _drawn(G, latent_d, latent_g is None)
-    with torch.no_grad(): real, fake = see(real), see(made.to(real.dtype))
+    with torch.no_grad():
+        with autocast: made = sample(G, latent_d) if latent_g is None else G(latent_d)
+        real, fake = see(real), see(made.to(real.dtype))
     plain, scaler = (nullcontext(), None) if second else (autocast, scalers[1])
     numbers, logits = _d_in_parts(D, opt_d, real, fake, parts, loss, r1_gamma, plain, scaler)
     latents = latent_d if latent_g is None else latent_g
     if latent_g is not None:
-        with autocast: made = _drawn(G, latents, True)
+        with autocast: made = sample(G, latents)
     loss_g = _g_in_parts(G, D, opt_g, latents, made, real, logits, parts, loss, see, autocast, scalers[0])
     return torch.cat([loss_g[None].to(numbers), numbers])
 
@@ -279,7 +279,7 @@ def check_micro_batch(
     if has_batch_norm(D):
         raise InputError(f'micro_batch is {micro_batch}, and this discriminator has batch norm, which needs the whole batch at once: '
                          'pass a smaller batch_size, or another recipe')
-    group = max((layer.group for layer in D.modules() if isinstance(layer, MinibatchStd)), default=1)
+    group = joint_group(D) or 1
     if micro_batch < group or micro_batch % group:
         raise InputError(f'micro_batch is {micro_batch}; it must be a multiple of {group}, as this discriminator compares pictures '
                          f'in groups of {group}: {max(group, micro_batch//group*group)}, for example')

@@ -139,7 +139,7 @@ def train_on(self:Trainer,
         for group in optimiser.param_groups: group['lr'] = lr
     if self.config['mirror']: real = random_flip(real, self.latents)
     in_parts = self.micro_batch and self.micro_batch < len(real)
-    n = len(real) if recipe.loss == 'relativistic' or in_parts else self.batch_size  # pairs, or the article's full batch
+    n = len(real) if recipe.loss == 'relativistic' or self.micro_batch else self.batch_size  # pairs, or the article's full batch
     latents = self.draw(n), None if recipe.reuse_fakes else self.draw(n)
     nets = (self.G, self.D) if r1_gamma else self.compiled  # double backward does not pass through a compiled network
     def seen_by_d(x): return augment(x, recipe.augment, p, self.latents)
@@ -322,7 +322,7 @@ def run(self:Trainer):
             except Diverged as e: self.roll_back(e)
     except torch.cuda.OutOfMemoryError as e:
         now = self.micro_batch or self.batch_size
-        what = (f'pass batch_size={now//2}, which needs about half as much, to a new run (another `out`, or fresh=True)'
+        what = (f'pass batch_size={self.batch_size//2}, which needs about half as much, to a new run (another `out`, or fresh=True)'
                 if has_batch_norm(self.D) or now < 8 else f'the same call with micro_batch={now//8*4} goes on, with fewer at a time')
         raise InputError(f"the GPU has no room for {now} pictures of {shown_shape(self.config['size'])} pixels at width "
                          f"{self.config['width']} at a time: {what}. What was trained is saved in {self.path}.") from e

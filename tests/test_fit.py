@@ -261,6 +261,16 @@ def test_a_batch_in_parts(art, tiny):
     assert not Path('none').exists()
 
 
+@pytest.mark.parametrize('loss', ['hinge', 'relativistic'])
+def test_no_pass_through_d_is_larger_than_a_part(loss, art, tiny):
+    "Also in the last, short batch of an epoch, where other games take a full batch of generated pictures"
+    seen = []
+    class Watch(Callback):
+        def before_run(self, run): run.D.register_forward_pre_hook(lambda D, x: seen.append(len(x[0])))
+    fit(art, 1, out='run', loss=loss, r1_gamma=0., micro_batch=4, callbacks=[Watch()], **{**tiny, 'batch_size': len(art) - 4})
+    assert max(seen) == 8, 'four real ones and four generated ones'
+
+
 @pytest.mark.parametrize('precision', ['bfloat16', 'float16'])
 def test_parts_in_half_precision(precision, art, tiny):
     tiny['batch_size'] = 16
