@@ -1,12 +1,12 @@
 """Keep in step what is written twice: README.md with nbs/index.ipynb, and the repository's address with settings.ini.
 
-    python .ci/sync.py                 rewrite README.md, the Colab badges and the Colab install lines
+    python .ci/sync.py                 rewrite README.md, the Colab badges and the Colab install lines; strip widget states
     python .ci/sync.py --test-command  print the README's test command (for .ci/run)
     python .ci/sync.py --check-tag TAG fail unless the tag is v and the version (for .github/workflows/publish.yml)
 
 tests/test_project.py fails when a rewrite would change a file. Only `readme()` needs nbconvert (a dev requirement).
 """
-import re, sys
+import json, re, sys
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -47,6 +47,13 @@ def with_address(path, text=None):
     return re.sub(r"%pip install -q '" + settings()['lib_name'] + r"(\[\w+\])?[ '][^\"\\\n]*", lambda m: install_line(m[1] or ''), text)
 
 
+def without_widget_state(text):
+    "The text of a notebook without the state of its widgets, which no page shows (a picture stands beside each), and nbdev_clean keeps"
+    nb = json.loads(text)
+    if nb['metadata'].pop('widgets', None) is None: return text
+    return json.dumps(nb, indent=1, ensure_ascii=False, sort_keys=True) + '\n'
+
+
 def check_tag(tag):
     "End with a message unless `tag` is the version's own"
     version = settings()['version']
@@ -70,7 +77,7 @@ def readme():
 def out_of_step():
     "What a rewrite would change: {path: new content}"
     text, pictures = readme()
-    wanted = {p: with_address(p) for p in notebooks()} | {root/'README.md': text} | {root/k: v for k, v in pictures.items()}
+    wanted = {p: without_widget_state(with_address(p)) for p in notebooks()} | {root/'README.md': text} | {root/k: v for k, v in pictures.items()}
     read = lambda p, new: (p.read_bytes() if isinstance(new, bytes) else p.read_text(encoding='utf-8')) if p.exists() else None
     return {p: new for p, new in wanted.items() if read(p, new) != new}
 

@@ -6,8 +6,9 @@
 __all__ = ['widgets_available', 'LiveView', 'Watch']
 
 # %% ../nbs/10a_live.ipynb #53b34c45
-import base64, html, importlib, math, time
+import base64, html, importlib, math, sys, threading, time
 from pathlib import Path
+from types import SimpleNamespace
 
 from fastcore.basics import patch
 from IPython.display import HTML, display
@@ -15,6 +16,7 @@ from PIL import Image
 from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
+from .core import in_kernel
 from .shapes import grid_pictures
 from .step import draw_grid
 from .runs import as_columns, columns, grid_path
@@ -47,10 +49,12 @@ class LiveView:
         self.begun, self.spent, self.shown, self.asked, self.disk = time.perf_counter(), 0., None, False, None
         self.seen, self.kids, self.speed, self.words, self.state = 0, [], [], '', None
         self._build(importlib.import_module('ipywidgets'))
-        self.handle = display(self.box, display_id=True)
-        for button in (self.stop_button, self.sample_button): _heard_while_busy(button)
+        self.handle, self.below = display(self.box, display_id=True), display(HTML(''), display_id=True)
+        for button in (self.stop_button, self.sample_button): _own_thread(button)
 
 # %% ../nbs/10a_live.ipynb #4db8260c
+_small = '<span style="font-size:11px">{}</span>'
+
 @patch
 def _build(self:LiveView, W): # W is ipywidgets
     "The widgets, and the box in which they stand"
@@ -65,19 +69,40 @@ def _build(self:LiveView, W): # W is ipywidgets
     self.sample_button = W.Button(description='sample now')
     self.stop_button.on_click(lambda _: self._on_stop())
     self.sample_button.on_click(lambda _: setattr(self, 'asked', True))
-    hint = W.HTML('<span style="font-size:11px">where these are not heard, the stop button of the notebook does the same</span>')
+    self.hint, self.hears = W.HTML(_small.format('where these are not heard, the stop button of the notebook does the same')), True
     row = W.Layout(display='flex', flex_flow='row wrap')
     grids = W.Box([W.VBox([picture, title]) for picture, title in zip((self.before, self.now), self.titles)], layout=row)
-    self.box = W.VBox([grids, self.head, W.Box([self.stop_button, self.sample_button, hint], layout=row), self.plot, self.notes])
+    self.box = W.VBox([grids, self.head, W.Box([self.stop_button, self.sample_button, self.hint], layout=row), self.plot, self.notes])
 
 @patch
 def _on_stop(self:LiveView):
     self.stop.set()
     self.stop_button.description, self.stop_button.disabled = 'stopping ...', True
 
-def _heard_while_busy(widget):
-    "Let messages to a widget go to the thread that the page chose for them, not to the one that made it and now trains (ipykernel 7.4)"
-    vars(widget.comm).pop('_reply_subshell_id', None)
+# %% ../nbs/10a_live.ipynb #697d5027
+def _own_thread(widget):
+    "Let messages to a widget go to the thread that the page chose for them, not to the one that made it and now trains"
+    if not _subshells(): return
+    import comm
+    made = widget.comm
+    comm.get_comm_manager().register_comm(SimpleNamespace(comm_id=made.comm_id, handle_msg=made.handle_msg, handle_close=made.handle_close))
+
+def _subshells():
+    "Whether this kernel can take messages of widgets while a cell runs"
+    kernel = getattr(sys.modules['IPython'].get_ipython(), 'kernel', None)
+    return 'kernel subshells' in (getattr(kernel, 'kernel_info', {}).get('supported_features') or ())
+
+# %% ../nbs/10a_live.ipynb #7c4d8239
+@patch
+def _listen(self:LiveView):
+    "Handle what was clicked since the last time, in a kernel that would leave it until the cell has ended"
+    if not self.hears or not in_kernel() or threading.current_thread() is not threading.main_thread() or _subshells(): return
+    try:
+        from jupyter_ui_poll import ui_events
+        with ui_events() as poll: poll(10)
+    except Exception as e: # whatever an unknown kernel answers, the run is worth more than its buttons
+        self.hears = False
+        self.hint.value = _small.format(html.escape(f'not heard here ({type(e).__name__}: {e}): use the stop button of the notebook'))
 
 # %% ../nbs/10a_live.ipynb #5a77ec68
 @patch
@@ -164,6 +189,7 @@ def update(self:LiveView,
     begun = time.perf_counter()
     self.state, self.history = state, history
     self._write(done)
+    self._listen()
     if self.asked: self.asked = False; self._sample()
     grid = self._number() if self.grid(self._number()).exists() else None
     first = self.disk is None or not self.plot.value and len(history.rows) > 20  # the first pictures and curves come at once
@@ -173,14 +199,15 @@ def update(self:LiveView,
 # %% ../nbs/10a_live.ipynb #db7672e9
 @patch
 def close(self:LiveView):
-    "Leave a still in place of the controls"
+    "Leave a still in place of the controls, as an output of its own: Jupyter Notebook 6 never replaces a widget by HTML"
     begun = time.perf_counter()
     if self.state is not None:
         number = self._number()
         if self.shown != number or not self.plot.value: self._draw(number if self.grid(number).exists() else None)
         self._write(None)
-    self.handle.update(HTML(self.still()))
+    self.handle.update(HTML(''))  # so that no saved notebook asks for a widget that is gone
     self.box.close()
+    self.below.update(HTML(self.still()))
     self.spent += time.perf_counter() - begun
 
 @patch
