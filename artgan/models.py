@@ -101,11 +101,12 @@ def plain_discriminator(
     width:int=32, # channels of the first stage
     spectral:bool=False, # spectral normalisation of every convolution
     fine:bool=False, # look at the pixels once before the first halving
+    outer:int=0, # further halvings at that number of channels, for larger pictures (see `'fine+1'` below)
 )->nn.Sequential: # pictures [B, channels, height, width] in [-1, 1] -> logits [B, 1]
     "The article's discriminator with biases in place of batch norm, and minibatch standard deviation"
     bounded = nn.utils.parametrizations.spectral_norm if spectral else nn.Identity()
     before = fine_channels(width) if fine else channels
-    widths = [before, *stage_channels(size, width)]
+    widths = [before]*(1 + outer) + stage_channels(size, width)[:start_of(size)[2] - outer]
     stages = [bounded(nn.Conv2d(channels, before, 3, 1, 1)), nn.LeakyReLU(0.2)] if fine else []
     stages += [layer for a, b in zip(widths, widths[1:]) for layer in (bounded(nn.Conv2d(a, b, 4, 2, 1)), nn.LeakyReLU(0.2))]
     return nn.Sequential(*stages, MinibatchStd(), bounded(nn.Conv2d(widths[-1] + 1, 1, start_of(size)[:2])), nn.Flatten())
@@ -163,9 +164,11 @@ class PlainGenerator(nn.Module):
         channels:int=3, # colours of a picture
         width:int=32, # channels of the stage at half the side
         fine:bool=False, # one more stage, at the full side
+        outer:int=0, # further stages like that one, for larger pictures (see `'fine+1'` below)
     ):
         super().__init__()
-        start, widths = start_of(size)[:2], stage_channels(size, width)[::-1] + ([fine_channels(width)] if fine else [])
+        start, widths = start_of(size)[:2], [fine_channels(width)]*(fine + outer) + stage_channels(size, width)[:start_of(size)[2] - outer]
+        widths.reverse()
         grow = [nn.ConvTranspose2d(latent_size, widths[0], start, bias=False), *(UpConv(a, b) for a, b in zip(widths, widths[1:]))]
         self.stages = nn.ModuleList(nn.Sequential(layer, nn.BatchNorm2d(c), nn.ReLU(True)) for layer, c in zip(grow, widths))
         self.excite = nn.ModuleList(SkipExcitation(a, b, start) for a, b in zip(widths, widths[2:]))
@@ -215,7 +218,7 @@ def residual_generator(
     channels:int=3, # colours of a picture
     width:int=64, # channels of the last hidden stage
 )->nn.Sequential: # latents [B, latent_size, 1, 1] -> pictures [B, channels, height, width] in [-1, 1]
-    "Two residual blocks a stage, no normalisation, for GPUs and larger pictures"
+    "Two residual blocks a stage, no normalisation"
     widths = stage_channels(size, width)[::-1]
     grow = [Basis(latent_size, widths[0], start_of(size)[:2]), *(UpConv(a, b) for a, b in zip(widths, widths[1:]))]
     stages = [layer for up, c in zip(grow, widths) for layer in (up, Residual(c), Residual(c))]
@@ -236,8 +239,9 @@ NETWORKS = {
     'dcgan': (dcgan_generator, dcgan_discriminator), # the article's
     'plain': (PlainGenerator, plain_discriminator), # the article's, mended
     'fine': (partial(PlainGenerator, fine=True), partial(plain_discriminator, fine=True)), # the default on a CPU
+    **{f'fine+{n}': (partial(PlainGenerator, fine=True, outer=n), partial(plain_discriminator, fine=True, outer=n)) for n in (1, 2)},
     'spectral': (PlainGenerator, partial(plain_discriminator, spectral=True)), # for losses without a gradient penalty
-    'residual': (residual_generator, residual_discriminator)} # for GPUs and larger pictures
+    'residual': (residual_generator, residual_discriminator)} # without batch norm
 
 def _pair(network):
     "Constructors of generator and discriminator; `InputError` for an unknown name"

@@ -47,9 +47,8 @@ class Recipe:
 RECIPES = {
     'classic': Recipe(),  # the article, exactly
     'cpu': Recipe(network='fine', width=24, batch_size=16, loss='relativistic', lr=0.0005, betas=(0., 0.99), lr_hold=40_000, lr_end=0.1,
-                  reuse_fakes=True, r1_gamma=0.1, r1_gamma_end=0.1, r1_interval=8, augment=('translate',), ema=40_000, amp=True),
-    'gpu': Recipe(network='residual', batch_size=64, loss='relativistic', betas=(0., 0.99), lr_end=0.25,
-                  reuse_fakes=True, r1_gamma=0.3, r1_interval=8, augment=('translate',), ema=40_000, amp=True)}
+                  reuse_fakes=True, r1_gamma=0.1, r1_gamma_end=0.1, r1_interval=8, augment=('translate',), ema=40_000, amp=True)}
+RECIPES['gpu'] = replace(RECIPES['cpu'], width=48, batch_size=32)
 RECIPES['sketch'] = replace(RECIPES['cpu'], network='plain')
 
 # %% ../nbs/06_recipes.ipynb #22415b26

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['columns', 'metric_columns', 'run_format', 'run_path', 'History', 'read_history', 'as_columns', 'history_rows',
-           'migrate', 'read_about', 'write_about', 'recipe_of_run', 'data_of_run', 'mode_of_run', 'loss_of',
+           'migrate', 'read_about', 'write_about', 'config_of_run', 'recipe_of_run', 'data_of_run', 'loss_of',
            'precision_of_run', 'micro_batch_of_run', 'deterministic_of_run', 'config_differences', 'open_run_folder',
            'session_info', 'check_space', 'grid_path', 'save_samples', 'weights_digest', 'pack_weights', 'save_weights',
            'snapshot_path', 'save_snapshot', 'sample_grids', 'checkpoints', 'save_checkpoint', 'load_verified',
@@ -195,32 +195,30 @@ def _quiet_about(path):
         try: return read_about(path)
         except InputError: return None
 
-def _quiet_config(path): return (_quiet_about(path) or {}).get('config')
+def config_of_run(
+    path, # a folder
+)->dict: # None where there is no run that can be read
+    "The configuration of the run at `path`"
+    return (_quiet_about(path) or {}).get('config')
 
 def recipe_of_run(
     path, # a folder
 )->dict: # fields of a `Recipe`; None where there is no run
     "The recipe of the run at `path`"
-    config = _quiet_config(path)
+    config = config_of_run(path)
     return config and {k: config[k] for k in Recipe().keys()}
 
 def data_of_run(
     path, # a folder
 )->str: # as `artgan.cache.fingerprint` has it; None where there is no run, or its batches came ready made
     "The fingerprint of the pictures that the run at `path` was trained on"
-    return ((_quiet_config(path) or {}).get('data') or {}).get('fingerprint')
-
-def mode_of_run(
-    path, # a folder
-)->str: # a key of `artgan.modes.modes`; None where there is no run, or its pictures have no mode
-    "The mode of the pictures of the run at `path`"
-    return (_quiet_config(path) or {}).get('mode')
+    return ((config_of_run(path) or {}).get('data') or {}).get('fingerprint')
 
 def loss_of(
     path, # a folder
 )->str: # a key of `artgan.losses.LOSSES`; 'logistic' where nothing is known
     "The game of the run at `path`"
-    return (_quiet_config(path) or {}).get('loss', 'logistic')
+    return (config_of_run(path) or {}).get('loss', 'logistic')
 
 # %% ../nbs/08_runs.ipynb #57478cff
 def _last_session(path, device):
@@ -246,7 +244,7 @@ def deterministic_of_run(
     path, # a folder
 )->bool: # None where there is no run
     "Whether the run at `path` was asked to be the same each time"
-    return (_quiet_config(path) or {}).get('deterministic')
+    return (config_of_run(path) or {}).get('deterministic')
 
 # %% ../nbs/08_runs.ipynb #592996f6
 def config_differences(

@@ -14,13 +14,15 @@ import torch
 from .core import (InputError, as_choice, as_flag, as_number, as_path, as_whole, check_device, closing_bars, in_kernel, locked,
     remove_parts, say, stop_on_interrupt)
 from .shapes import as_size
+from .modes import mode_of
 from .pixels import crops
-from .data import Replayed, data_name, frames_of, open_data
+from .data import Replayed, data_name, frames_of, is_files, open_data
 from .models import discriminator
 from .recipes import choose_recipe, default_recipe, make_recipe
 from .step import check_micro_batch, check_precision, default_precision, torch_settings
-from .runs import (as_columns, check_space, checkpoints, data_of_run, deterministic_of_run, micro_batch_of_run, mode_of_run,
-    open_run_folder, precision_of_run, recipe_of_run, save_weights, session_info, write_about)
+from .runs import (as_columns, check_space, checkpoints, config_of_run, data_of_run, deterministic_of_run, micro_batch_of_run,
+    open_run_folder, precision_of_run, recipe_of_run, save_weights, session_info, weights_digest, write_about)
+from .start import begin_from, networks_from, read_start
 from .results import Run
 from .callbacks import Bar, Callback, Grids, Scorer, Signs
 from .trainer import Trainer, loader_state
@@ -96,6 +98,22 @@ def _plain_parts(micro_batch, recipe, size, channels, device, path):
     with torch.device('meta'): D = discriminator(recipe.network, size, channels, recipe.width)
     return check_micro_batch(micro_batch, D)
 
+# %% ../nbs/11_train.ipynb #b1bce2bb
+def _plain_start(start, path, fresh):
+    "The networks that a new run begins from, or None; and what config.json says of it, as a dictionary"
+    known = None if fresh else config_of_run(path)
+    if known and checkpoints(path):
+        if start is not None and not known.get('start'):
+            raise InputError(f'{path} holds a run that began with new networks: leave start out to go on with it, '
+                             'or pass another `out` or fresh=True')
+        return None, {k: known[k] for k in ('start',) if known.get(k)}
+    if start is None:
+        if known and known.get('start'):
+            raise InputError(f'{path} began from another run and was ended before its first checkpoint: pass the same start again')
+        return None, {}
+    begun = read_start(start)
+    return begun, {'start': {'generator': weights_digest(begun['G_ema']), 'images': begun['images']}}
+
 # %% ../nbs/11_train.ipynb #4aa34d73
 def fit(
     data, # a folder, zip, tar, film or list of files; pictures in memory (see `artgan.given`); or batches such as a `DataLoader`
@@ -119,6 +137,7 @@ def fit(
     micro_batch:int=None, # pictures in memory at a time, where a batch does not fit; None: that of the run, otherwise the whole batch
     compile:bool=False, # `torch.compile` the networks
     fresh:bool=False, # move an existing run folder aside and start again
+    start=None, # a run, or one of its checkpoints, with whose networks a new run begins, at once, twice or four times its size
     frames:str='first', # of animations and files of several pages: 'first', or 'all' frames
     every:int=None, # of a film's frames (and with 'all', of an animation's) take one in so many; None: 25 of a film, otherwise all
     callbacks=(), # `artgan.callbacks.Callback` objects that watch the run
@@ -133,33 +152,38 @@ def fit(
     crop, hold_out = as_choice('crop', crop, crops), as_number('hold_out', hold_out, least=0, below=1)
     mirror, compile, fresh = map(as_flag, ('mirror', 'compile', 'fresh'), (mirror, compile, fresh))
     device, path = check_device(device), Path('runs')/data_name(data) if out is None else as_path(out, 'out')
+    begun, known = _plain_start(start, path, fresh)
+    if begun and is_files(data): size, mode = size or as_size('size', begun['spec']['size']), mode or mode_of(begun['spec']['channels'])
     if recipe is None and not fresh: recipe = recipe_of_run(path)
     why = default_recipe(device, minutes) if recipe is None else None
     recipe = choose_recipe(recipe, device, minutes, lr=lr, **changes)
     recipe.validate(size or 64)
     precision, deterministic = _plain_numerics(precision, deterministic, recipe, device, None if fresh else path, show)
     with torch_settings(device, deterministic), closing_bars():
-        (wanted, was), source = (None, None) if fresh else (data_of_run(path), mode_of_run(path)), frames_of(data, frames, every)
+        wanted, was = (None, None) if fresh else (data_of_run(path), (config_of_run(path) or {}).get('mode'))
+        source = frames_of(data, frames, every)
         batches, about = open_data(source, size, recipe.batch_size, crop, hold_out, seed, device, wanted, mode, was, bool(show))
-        recipe = make_recipe(recipe, batch_size=about.pop('batch_size'))  # batches ready made have their own
+        networks = networks_from(begun, about['size'], about['channels'], changes) if begun else {}
+        recipe = make_recipe(recipe, batch_size=about.pop('batch_size'), **networks)  # batches ready made have their own size
         recipe.validate(about['size'], about['channels'])
         config = dict(**recipe, **about, epochs=epochs, minutes=minutes, crop=crop, mirror=mirror, hold_out=hold_out,
-                      seed=seed, start_idx=start_idx, deterministic=deterministic, compile=compile)
+                      seed=seed, start_idx=start_idx, deterministic=deterministic, compile=compile, **known)
         micro_batch = _plain_parts(micro_batch, recipe, about['size'], about['channels'], device, None if fresh else path)
         check_memory(config, device, precision, micro_batch)
         scorer, watchers = Scorer(score_every, batches, seed, show), _watchers(show, batches, callbacks)
         if why and show: say(f'recipe {why[0]!r}, {why[1]}')
         with locked(path.parent/f'.{path.name}.lock', f'the run folder {path}'):
             run = Trainer(json.loads(json.dumps(config)), device, batches, path, watchers, scorer, precision, micro_batch)  # read back
-            return _run(run, data, fresh, show)
+            return _run(run, data, fresh, show, begun)
 
 # %% ../nbs/11_train.ipynb #13c95450
-def _run(run, data, fresh, show):
+def _run(run, data, fresh, show, begun=None):
     "What `fit` does in a folder that nobody else writes to"
     path, config = run.path, run.config  # now the parts: a run that was killed in its first write has left nothing else
     for part in (path, path/'generated', path/'checkpoints', path/'snapshots'): remove_parts(part)
     folder = open_run_folder(path, config, fresh)
     run.restore()
+    if begun and not run.step: begin_from(run, begun)
     if run.is_over():
         write_about(path, folder)
         done = f"{config['minutes']:g} minutes" if config['minutes'] else f"{config['epochs']} epochs"

@@ -69,6 +69,7 @@ class Trainer:
         self.seconds, self.notes, self.history = 0., [], History(Path(path or '.')/'history.csv')  # notes: (step, kind, text)
         self.saved, self.saved_at = None, 0.  # step and epoch of the newest checkpoint, and when it was written
         self.read_at, self.whole = 0., True  # when numbers were last read; whether the run stands between two steps
+        self.before = (config.get('start') or {}).get('images', 0)  # pictures that its networks had seen when it began
 
 # %% ../nbs/10b_trainer.ipynb #ba04c55d
 @patch
@@ -81,8 +82,8 @@ def draw(self:Trainer,
 
 @patch(as_prop=True)
 def sampler(self:Trainer):
-    "The generator that samples, is scored and is saved: the EMA where there is one and it has seen a step"
-    return self.G if self.G_ema is None or not self.step else self.G_ema
+    "The generator that samples, is scored and is saved: the EMA where there is one and it has seen a step, in this run or the one before"
+    return self.G if self.G_ema is None or not self.step + self.before else self.G_ema
 
 # %% ../nbs/10b_trainer.ipynb #071fbab6
 _numbers = 'step', 'epoch', 'images', 'epoch_steps', 'seconds', 'rollbacks'
@@ -145,7 +146,7 @@ def train_on(self:Trainer,
     def seen_by_d(x): return augment(x, recipe.augment, p, self.latents)
     scalers, turn = (self.scaler_g, self.scaler_d), partial(train_step_in_parts, self.micro_batch) if in_parts else train_step
     numbers = turn(*nets, self.opt_g, self.opt_d, real, *latents, self.precision, recipe.loss, seen_by_d, r1_gamma, scalers)
-    if self.G_ema is not None: update_ema(self.G_ema, self.G, len(real), self.images + len(real), recipe.ema)
+    if self.G_ema is not None: update_ema(self.G_ema, self.G, len(real), self.before + self.images + len(real), recipe.ema)
     return numbers
 
 # %% ../nbs/10b_trainer.ipynb #e42fde89
