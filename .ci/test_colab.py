@@ -1,13 +1,7 @@
 """The widgets with what Colab has, ipykernel 6, ipywidgets 7 and Jupyter Notebook 6, in a real browser. `.ci/colab` makes the
 environment and calls this; it is not part of the test command. Pictures of the pages are left in the folder ARTGAN_SCREENSHOTS."""
 import json
-import os
-import shutil
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import ipykernel
@@ -16,51 +10,17 @@ import nbformat
 import notebook
 import pytest
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
-CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'))))
-SHOTS = os.environ.get('ARTGAN_SCREENSHOTS')
-
-
-def until(condition, seconds=60):
-    "Wait for something that takes its time"
-    end = time.time() + seconds
-    while not condition():
-        assert time.time() < end, 'waited in vain'
-        time.sleep(0.05)
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent/'tests'))
+from browsing import browser, served, shot, until  # `browser` is a fixture
 
 
 @pytest.fixture(scope='module')
 def server(tmp_path_factory):
-    "Jupyter Notebook 6 on a free local port, in a folder of its own: (its address, the folder)"
+    "Jupyter Notebook 6, in a folder of its own: (its address, the folder)"
     folder = tmp_path_factory.mktemp('colab')
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        port = s.getsockname()[1]
-    env = {**os.environ, 'ARTGAN_CACHE': str(folder/'cache'), 'JUPYTER_CONFIG_DIR': str(folder/'config'), 'JUPYTER_DATA_DIR': str(folder/'data'), 'OMP_NUM_THREADS': '1'}
-    command = [sys.executable, '-m', 'notebook', '--no-browser', f'--port={port}', '--ip=127.0.0.1', '--NotebookApp.token=', '--NotebookApp.password=', '--allow-root',
-               '--NotebookApp.port_retries=0', f'--notebook-dir={folder}']
-    with open(folder/'server.log', 'w') as log: process = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log)
-    def answers():
-        assert process.poll() is None, (folder/'server.log').read_text()
-        try: urllib.request.urlopen(f'http://127.0.0.1:{port}/api', timeout=1).close()
-        except OSError: return False
-        return True
-    try:
-        until(answers)
-        yield f'http://127.0.0.1:{port}', folder
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-@pytest.fixture(scope='module')
-def browser():
-    with sync_playwright() as p:
-        args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=args)
-        yield browser
-        browser.close()
+    options = ['--ip=127.0.0.1', '--NotebookApp.token=', '--NotebookApp.password=', '--NotebookApp.port_retries=0', f'--notebook-dir={folder}']
+    with served(folder, 'notebook', *options) as address: yield address, folder
 
 
 @pytest.fixture
@@ -83,10 +43,6 @@ def opened(server, browser):
         shot(page, f'colab-{name}')
         page.evaluate('Jupyter.notebook.kernel.kill()')
         page.close()
-
-
-def shot(page, name):
-    if SHOTS: page.screenshot(path=f'{SHOTS}/{name}.png')
 
 
 def source(page, i=0): return page.locator('.output_area img.widget-image').nth(i).get_attribute('src')
@@ -137,7 +93,7 @@ def test_breeder(opened):
     for i in (4, 6): button(page, 'parent').nth(i).click()
     button(page, 'next nine').click()
     until(lambda: all(source(page, i) != before[i] for i in (0, 8)))
-    assert 'generation 2' in words(page)
+    until(lambda: 'generation 2' in words(page))  # the words come after the pictures
     button(page, 'back').first.click()
     until(lambda: 'generation 1' in words(page))
 

@@ -177,7 +177,7 @@ def fit(
             return _run(run, data, fresh, show, begun)
 
 # %% ../nbs/11_train.ipynb #13c95450
-def _run(run, data, fresh, show, begun=None):
+def _run(run, data, fresh, show, begun):
     "What `fit` does in a folder that nobody else writes to"
     path, config = run.path, run.config  # now the parts: a run that was killed in its first write has left nothing else
     for part in (path, path/'generated', path/'checkpoints', path/'snapshots'): remove_parts(part)

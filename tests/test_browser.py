@@ -1,12 +1,8 @@
 "The widgets as a person meets them: JupyterLab in a real browser, a mouse, and what is on the page."
-import contextlib
 import json
 import os
 import shutil
-import socket
-import subprocess
 import sys
-import time
 import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,44 +11,20 @@ import nbformat
 import pytest
 from PIL import Image
 
-playwright = pytest.importorskip('playwright.sync_api')
-browser_path = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'))), None)
+from browsing import browser, browser_path, served, shot, until  # noqa: F401, `browser` is a fixture
+
+pytest.importorskip('playwright.sync_api')
 pytestmark = [pytest.mark.skipif(browser_path is None, reason='no Chromium here: .ci/run installs one where it can'),
               pytest.mark.skipif(shutil.which('jupyter-lab', path=f'{Path(sys.executable).parent}:{os.environ["PATH"]}') is None, reason='no JupyterLab here')]
-SHOTS = os.environ.get('ARTGAN_SCREENSHOTS')  # a folder where the screenshots are kept, to be looked at
 
 
 @pytest.fixture(scope='module')
 def lab(tmp_path_factory):
-    "JupyterLab on a free local port, in a folder of its own: (its address, the folder)"
+    "JupyterLab, in a folder of its own: (its address, the folder)"
     folder = tmp_path_factory.mktemp('lab')
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        port = s.getsockname()[1]
-    env = {**os.environ, 'ARTGAN_CACHE': str(folder/'cache'), 'JUPYTER_CONFIG_DIR': str(folder/'config'), 'JUPYTER_DATA_DIR': str(folder/'data'), 'OMP_NUM_THREADS': '1'}
-    command = [sys.executable, '-m', 'jupyterlab', '--no-browser', f'--port={port}', '--ServerApp.ip=127.0.0.1', '--IdentityProvider.token=', '--ServerApp.password=', '--allow-root',
-               '--ServerApp.port_retries=0', f'--ServerApp.root_dir={folder}', '--LabApp.news_url=', '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate']
-    with open(folder/'server.log', 'w') as log: server = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log)
-    try:
-        for _ in range(600):
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f'http://127.0.0.1:{port}/api', timeout=1).close()
-                break
-            assert server.poll() is None, (folder/'server.log').read_text()
-            time.sleep(0.1)
-        yield f'http://127.0.0.1:{port}', folder
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-@pytest.fixture(scope='module')
-def browser():
-    with playwright.sync_playwright() as p:
-        args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
-        browser = p.chromium.launch(executable_path=browser_path, args=args)
-        yield browser
-        browser.close()
+    options = ['--ServerApp.ip=127.0.0.1', '--IdentityProvider.token=', '--ServerApp.password=', '--ServerApp.port_retries=0', f'--ServerApp.root_dir={folder}',
+               '--LabApp.news_url=', '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate']
+    with served(folder, 'jupyterlab', *options) as address: yield address, folder
 
 
 @pytest.fixture
@@ -79,18 +51,6 @@ def opened(lab, browser):
     for page in pages:
         shot(page, f'end-{page.url.split("/")[-1][:6]}')
         page.close()
-
-
-def shot(page, name):
-    if SHOTS: page.screenshot(path=f'{SHOTS}/{name}.png')
-
-
-def until(condition, seconds=60):
-    "Wait for something that takes its time"
-    end = time.time() + seconds
-    while not condition():
-        assert time.time() < end, 'waited in vain'
-        time.sleep(0.05)
 
 
 def source(page, i=0): return page.locator('.jp-OutputArea-output img.widget-image').nth(i).get_attribute('src')
@@ -136,7 +96,7 @@ def test_breeder(opened):
     for i in (4, 6): page.get_by_role('button', name='parent').nth(i).click()
     page.get_by_role('button', name='next nine').click()
     until(lambda: all(source(page, i) != before[i] for i in (0, 8)))
-    assert 'generation 2' in ' '.join(page.locator('.widget-html').all_inner_texts())
+    until(lambda: 'generation 2' in ' '.join(page.locator('.widget-html').all_inner_texts()))  # the words come after the pictures
     shot(page, 'breeder')
     page.get_by_role('button', name='back', exact=True).click()
     until(lambda: 'generation 1' in ' '.join(page.locator('.widget-html').all_inner_texts()))
