@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sync import root, settings
 
-carried = 'paintings.safetensors', 'paintings.md'  # the generator that comes with the package, and its card
+carried = 'paintings.safetensors', 'paintings-D.safetensors', 'paintings.md'  # the two networks that come with the package, and their card
 not_packed = '_modidx.py',  # nbdev's index for the documentation
 
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['columns', 'metric_columns', 'run_format', 'run_path', 'History', 'read_history', 'as_columns', 'history_rows',
            'migrate', 'read_about', 'write_about', 'config_of_run', 'recipe_of_run', 'data_of_run', 'loss_of',
-           'precision_of_run', 'micro_batch_of_run', 'deterministic_of_run', 'config_differences', 'open_run_folder',
+           'last_session', 'precision_of_run', 'deterministic_of_run', 'config_differences', 'open_run_folder',
            'session_info', 'check_space', 'grid_path', 'save_samples', 'weights_digest', 'pack_weights', 'save_weights',
            'snapshot_path', 'save_snapshot', 'sample_grids', 'checkpoints', 'save_checkpoint', 'load_verified',
            'load_checkpoint']
@@ -221,7 +221,10 @@ def loss_of(
     return (config_of_run(path) or {}).get('loss', 'logistic')
 
 # %% ../nbs/08_runs.ipynb #57478cff
-def _last_session(path, device):
+def last_session(
+    path, # a folder
+    device:torch.device, # where it is to go on
+)->dict: # as `session_info` gave it
     "The last session of the run at `path`; empty where there is no run, or it was last on a device of another kind"
     last = ((_quiet_about(path) or {}).get('sessions') or [{}])[-1]
     return last if torch.device(last.get('device', 'meta')).type == device.type else {}
@@ -231,14 +234,7 @@ def precision_of_run(
     device:torch.device, # where it is to go on
 )->str: # a key of `artgan.step.precisions`; None where there is no run, or it was last on a device of another kind
     "What the last session of the run at `path` computed in"
-    if last := _last_session(path, device): return last.get('precision', 'bfloat16' if last.get('bfloat16') else 'float32')  # once so
-
-def micro_batch_of_run(
-    path, # a folder
-    device:torch.device, # where it is to go on
-)->int: # None where there is no run, or it had its whole batch in memory
-    "How many pictures the last session of the run at `path` had in memory at a time"
-    return _last_session(path, device).get('micro_batch')
+    if last := last_session(path, device): return last.get('precision', 'bfloat16' if last.get('bfloat16') else 'float32')  # once so
 
 def deterministic_of_run(
     path, # a folder
@@ -352,10 +348,11 @@ def weights_digest(
 def pack_weights(
     weights:dict, # name to tensor on the CPU
     config:dict, # names the network and its arguments
+    images:int=0, # how many pictures it has seen; 0: not known
 )->bytes: # of a safetensors file
     "Weights with what it takes to build their network, and a checksum"
     about = {k: config[k] for k in ('network', 'size', 'latent_size', 'channels', 'width')}
-    return save(weights, {'artgan': json.dumps({**about, 'sha256': weights_digest(weights)})})
+    return save(weights, {'artgan': json.dumps({**about, 'sha256': weights_digest(weights), 'images': images})})
 
 # %% ../nbs/08_runs.ipynb #be839388
 def save_weights(
@@ -368,8 +365,9 @@ def save_weights(
     save_samples(state, path, None)
     for name, net in (('G', state.sampler), ('D', state.D)):
         with written_whole(path/f'{name}.pth') as tmp: torch.save(net.state_dict(), tmp)
+    images = state.before + state.images  # pictures that the networks have seen
     weights = {k: v.cpu().contiguous() for k, v in state.sampler.state_dict().items()}
-    with written_whole(path/'G.safetensors') as tmp: tmp.write_bytes(pack_weights(weights, config))
+    with written_whole(path/'G.safetensors') as tmp: tmp.write_bytes(pack_weights(weights, config, images))
 
 # %% ../nbs/08_runs.ipynb #6617bc70
 def snapshot_path(

@@ -15,20 +15,32 @@ from .core import InputError
 from .shapes import as_shape, shown_shape
 from .models import generator
 from .runs import load_checkpoint, read_about, run_path
-from .weights import draw_latents, read_pickle
+from .weights import PAINTINGS, draw_latents, images_seen, load_discriminator, load_network, read_pickle
 
 # %% ../nbs/08d_start.ipynb #4a9ed0b1
+_spec = 'network', 'size', 'latent_size', 'channels', 'width'
+
+def _read_files(path):
+    "Networks out of the file of a generator, and what lies beside it"
+    network, spec = load_network(path, 'cpu')
+    weights = network.state_dict()
+    return dict(G=weights, G_ema=weights, D=load_discriminator(path).state_dict(), spec={key: spec[key] for key in _spec},
+                images=images_seen(path) or 1, path=path)
+
 def read_start(
-    start, # a run folder, what `fit` returned, or a checkpoint in a run folder
+    start, # a run folder, what `fit` returned, a checkpoint in a run folder, a G.safetensors with its discriminator, or 'paintings'
 )->dict: # G, G_ema, D: weights; spec: arguments for `generator`; images: how many the networks have seen; path
     "The networks to begin from; raises `InputError` where there are none that can be read"
+    if start == 'paintings': start = PAINTINGS
     path = Path(start).expanduser() if isinstance(start, (str, os.PathLike)) else None
     if not (path and path.is_file()): path = run_path(start)
+    if path.suffix == '.safetensors': return _read_files(path)
     found = read_pickle(path) if path.is_file() else load_checkpoint(path)
     if not (isinstance(found, dict) and {'G', 'D', 'images'} <= found.keys()):
-        raise InputError(f'{path} has no checkpoint with both networks: start takes a run, or one of the files in its folder checkpoints')
+        raise InputError(f'{path} has no checkpoint with both networks: start takes a run, one of the files in its folder checkpoints, '
+                         "a G.safetensors with its discriminator beside it, or 'paintings'")
     config = read_about(path.parent.parent if path.is_file() else path)['config']
-    spec = {key: config[key] for key in ('network', 'size', 'latent_size', 'channels', 'width')}
+    spec = {key: config[key] for key in _spec}
     before = (config.get('start') or {}).get('images', 0)
     return dict(G=found['G'], G_ema=found.get('G_ema') or found['G'], D=found['D'], spec=spec, images=before + found['images'], path=path)
 
