@@ -27,6 +27,7 @@ def _read_files(path):
     return dict(G=weights, G_ema=weights, D=load_discriminator(path).state_dict(), spec={key: spec[key] for key in _spec},
                 images=images_seen(path) or 1, path=path)
 
+# %% ../nbs/08d_start.ipynb #1019dc03
 def read_start(
     start, # a run folder, what `fit` returned, a checkpoint in a run folder, a G.safetensors with its discriminator, or 'paintings'
 )->dict: # G, G_ema, D: weights; spec: arguments for `generator`; images: how many the networks have seen; path
