@@ -14,6 +14,7 @@ import torch
 from fastcore.basics import patch
 
 from .core import InputError
+from .shapes import as_shape, shown_shape
 from .models import discriminator, generator, has_batch_norm
 from .augment import check_policy
 from .losses import LOSSES
@@ -134,6 +135,9 @@ def validate(self:Recipe,
         raise InputError(f'betas are {self.betas!r}; they must be two numbers from 0 to below 1, such as (0.5, 0.999)')
     if self.loss not in LOSSES: raise InputError(f"loss is {self.loss!r}; known are {', '.join(map(repr, LOSSES))}")
     check_policy(self.augment)
+    height, width = as_shape('size', size)
+    if 'rotate' in self.augment and height != width:
+        raise InputError(f"augment has 'rotate', which needs square pictures, and these are {shown_shape(size)}: leave it out")
     ramp = self.augment_ramp
     if len(ramp) != 2 or not all(isinstance(r, float) for r in ramp) or not 0 <= ramp[0] <= ramp[1] <= 1:
         raise InputError(f'augment_ramp is {ramp!r}; it must be two parts of the run from 0 to 1, such as (0, 0.5)')

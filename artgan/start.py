@@ -18,14 +18,11 @@ from .runs import load_checkpoint, read_about, run_path
 from .weights import PAINTINGS, draw_latents, images_seen, load_discriminator, load_network, read_pickle
 
 # %% ../nbs/08d_start.ipynb #4a9ed0b1
-_spec = 'network', 'size', 'latent_size', 'channels', 'width'
-
 def _read_files(path):
     "Networks out of the file of a generator, and what lies beside it"
     network, spec = load_network(path, 'cpu')
-    weights = network.state_dict()
-    return dict(G=weights, G_ema=weights, D=load_discriminator(path).state_dict(), spec={key: spec[key] for key in _spec},
-                images=images_seen(path) or 1, path=path)
+    weights, judge = network.state_dict(), load_discriminator(path).state_dict()
+    return dict(G=weights, G_ema=weights, D=judge, spec=spec, images=images_seen(path) or 1, path=path)
 
 # %% ../nbs/08d_start.ipynb #1019dc03
 def read_start(
@@ -41,7 +38,7 @@ def read_start(
         raise InputError(f'{path} has no checkpoint with both networks: start takes a run, one of the files in its folder checkpoints, '
                          "a G.safetensors with its discriminator beside it, or 'paintings'")
     config = read_about(path.parent.parent if path.is_file() else path)['config']
-    spec = {key: config[key] for key in _spec}
+    spec = {key: config[key] for key in ('network', 'size', 'latent_size', 'channels', 'width')}
     before = (config.get('start') or {}).get('images', 0)
     return dict(G=found['G'], G_ema=found.get('G_ema') or found['G'], D=found['D'], spec=spec, images=before + found['images'], path=path)
 

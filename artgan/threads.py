@@ -21,33 +21,34 @@ def using_threads(
 ):
     "PyTorch with so many threads, and afterwards with as many as before"
     before = torch.get_num_threads()
+    if n == before: yield; return  # nothing is touched
     torch.set_num_threads(n)
     try: yield
     finally: torch.set_num_threads(before)
 
 # %% ../nbs/10d_threads.ipynb #729386a3
 def _turn(x, kernel):
-    "One pass forward and back through a few layers"
-    for _ in range(3): x = F.leaky_relu(F.conv2d(x, kernel, padding=1), 0.2)
+    "One pass forward and back through twenty layers"
+    for _ in range(20): x = F.leaky_relu(F.conv2d(x, kernel, padding=1), 0.2)
     torch.autograd.grad(x.square().mean(), kernel)
 
 def paces(
     counts:list, # numbers of threads
-    seconds:float=0.5, # how long it may take, all of them together
+    seconds:float=1., # how long it may take, all of them together
 )->dict: # number of threads -> turns a second
-    "How fast a small layer is trained with so many threads, at this moment"
+    "How fast small layers are trained with so many threads, at this moment"
     source = torch.Generator().manual_seed(0)
-    x = torch.randn(16, 24, 32, 32, generator=source).to(memory_format=torch.channels_last)
-    kernel = (torch.randn(24, 24, 3, 3, generator=source)/15).to(memory_format=torch.channels_last).requires_grad_()
+    x = torch.randn(16, 48, 16, 16, generator=source).to(memory_format=torch.channels_last)
+    kernel = (torch.randn(48, 48, 3, 3, generator=source)/20).to(memory_format=torch.channels_last).requires_grad_()
     spent, turns, end = dict.fromkeys(counts, 0.), 0, time.perf_counter() + seconds
     while not turns or time.perf_counter() < end:
         for n in counts:
             with using_threads(n), torch.enable_grad():
                 _turn(x, kernel)  # threads are made
                 begun = time.perf_counter()
-                for _ in range(4): _turn(x, kernel)
+                for _ in range(2): _turn(x, kernel)
                 spent[n] += time.perf_counter() - begun
-        turns += 4
+        turns += 2
     return {n: turns/t for n, t in spent.items()}
 
 # %% ../nbs/10d_threads.ipynb #72c10996

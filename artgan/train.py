@@ -102,17 +102,17 @@ def _plain_parts(micro_batch, recipe, size, channels, device, path):
 # %% ../nbs/11_train.ipynb #7e237062
 long_run = 20_000  # pictures to be seen
 
-def _is_long(batches, epochs, minutes, batch_size):
+def _is_long(config, batches):
     "Whether it is worth a moment to look how busy the machine is"
-    if minutes: return minutes >= 1
-    try: return epochs*len(batches)*batch_size >= long_run
+    if config['minutes']: return config['minutes'] >= 1
+    try: return config['epochs']*len(batches)*config['batch_size'] >= long_run
     except TypeError: return False  # nobody knows how long an epoch is
 
-def _plain_threads(threads, device, deterministic, path, show, long):
+def _plain_threads(threads, device, config, batches, path, show):
     "With how many threads a CPU trains, and what the session is to remember of that"
     most = torch.get_num_threads()
     if threads is None and path: threads = threads_of_run(path, device, most)
-    if threads is None and device.type == 'cpu' and long and not deterministic:
+    if threads is None and device.type == 'cpu' and not config['deterministic'] and _is_long(config, batches):
         threads, times = choose_threads(most)
         if threads < most and show:
             say(f'other work keeps this machine busy: {threads} thread{"s"*(threads > 1)}, now {times:.1f} times as fast as {most}; '
@@ -126,7 +126,7 @@ def _say_if_changed(start, path, known):
     except InputError: same = False  # it is gone, and not needed any more
     if not same: say(f'{path} did not begin from {start} as it is now; it goes on with its own networks')
 
-def _plain_start(start, path, fresh, show=False):
+def _plain_start(start, path, fresh, show):
     "The networks that a new run begins from, or None; and what config.json says of it, as a dictionary"
     known = None if fresh else config_of_run(path)
     if known and checkpoints(path):
@@ -182,13 +182,14 @@ def fit(
     crop, hold_out = as_choice('crop', crop, crops), as_number('hold_out', hold_out, least=0, below=1)
     mirror, compile, fresh = map(as_flag, ('mirror', 'compile', 'fresh'), (mirror, compile, fresh))
     device, path = check_device(device), Path('runs')/data_name(data) if out is None else as_path(out, 'out')
+    old = None if fresh else path  # a run to go on with, if there is one
     begun, known = _plain_start(start, path, fresh, show)
     if begun and is_files(data): size, mode = size or as_size('size', begun['spec']['size']), mode or mode_of(begun['spec']['channels'])
     if recipe is None and not fresh: recipe = recipe_of_run(path)
     why = default_recipe(device, minutes) if recipe is None else None
     recipe = choose_recipe(recipe, device, minutes, lr=lr, **changes)
     recipe.validate(size or 64)
-    precision, deterministic = _plain_numerics(precision, deterministic, recipe, device, None if fresh else path, show)
+    precision, deterministic = _plain_numerics(precision, deterministic, recipe, device, old, show)
     with torch_settings(device, deterministic), closing_bars():
         wanted, was = (None, None) if fresh else (data_of_run(path), (config_of_run(path) or {}).get('mode'))
         source = frames_of(data, frames, every)
@@ -198,10 +199,9 @@ def fit(
         recipe.validate(about['size'], about['channels'])
         config = dict(**recipe, **about, epochs=epochs, minutes=minutes, crop=crop, mirror=mirror, hold_out=hold_out,
                       seed=seed, start_idx=start_idx, deterministic=deterministic, compile=compile, **known)
-        micro_batch = _plain_parts(micro_batch, recipe, about['size'], about['channels'], device, None if fresh else path)
+        micro_batch = _plain_parts(micro_batch, recipe, about['size'], about['channels'], device, old)
         check_memory(config, device, precision, micro_batch)
-        threads, of = _plain_threads(threads, device, deterministic, None if fresh else path, show,
-                                     _is_long(batches, epochs, minutes, recipe.batch_size))
+        threads, of = _plain_threads(threads, device, config, batches, old, show)
         scorer, watchers = Scorer(score_every, batches, seed, show), _watchers(show, batches, callbacks)
         if why and show: say(f'recipe {why[0]!r}, {why[1]}')
         with locked(path.parent/f'.{path.name}.lock', f'the run folder {path}'), using_threads(threads):

@@ -91,10 +91,14 @@ def _from_folder(
 # %% ../nbs/08a_weights.ipynb #868492e1
 PAINTINGS = Path(artgan.__file__).parent/'paintings.safetensors'
 
+# %% ../nbs/08a_weights.ipynb #22068d95
 def images_seen(
-    path, # the file of a generator
-)->int: # 0: the file does not say
-    "How many pictures a generator had seen when its file was written"
+    run, # a run folder, what `fit` returned, or the file of a generator; None: `PAINTINGS`
+)->int: # 0: not known
+    "How many pictures a generator had seen when its G.safetensors was written"
+    path = PAINTINGS if run is None else Path(getattr(run, 'path', run)).expanduser()
+    if path.is_dir(): path = path/'G.safetensors'
+    if path.suffix != '.safetensors' or not path.is_file(): return 0
     try:
         with safe_open(path, 'pt') as file: return json.loads(file.metadata()['artgan']).get('images', 0)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as e:
@@ -280,9 +284,6 @@ def save_half(
     for file in (path, second)[:1 + both]:
         if file.exists(): raise InputError(f'{file} exists already: pass another name, or remove it')
     network, spec = load_network(run, 'cpu')
-    file = PAINTINGS if run is None else Path(getattr(run, 'path', run)).expanduser()
-    if file.is_dir(): file = file/'G.safetensors'
-    images = images_seen(file) if file.is_file() and file.suffix == '.safetensors' else 0
-    if both: _write_half(load_discriminator(run), spec, second, images)
-    _write_half(network, spec, path, images)
+    if both: _write_half(load_discriminator(run), spec, second, images_seen(run))
+    _write_half(network, spec, path, images_seen(run))
     return path
