@@ -21,11 +21,13 @@ def _check(x, **fractions):
     "`InputError` for a batch that is none, or a fraction outside 0 to 1"
     if x.dim() != 4: raise InputError(f'the pictures have shape {tuple(x.shape)}; pass a batch [B, channels, height, width]')
     for name, value in fractions.items():
+        if torch.is_tensor(value): continue  # to look into it, a device has to be waited for
         if not 0 <= value <= 1: raise InputError(f'{name} is {value!r}; pass a number from 0 to 1')
 
 def _drawn(x, p, drawn, draw, generator):
-    "The numbers of a batch [k, B], drawn now where that was not done before, and which pictures are augmented [B]; on the CPU"
+    "The numbers of a batch [k, B], drawn now where that was not done before, and which pictures are augmented [B]; where p is"
     if drawn is None: drawn = draw(len(x), *x.shape[2:], generator)
+    if torch.is_tensor(p): drawn = drawn.to(p.device, non_blocking=True)
     return drawn[:-1], drawn[-1] < p
 
 # %% ../nbs/03_augment.ipynb #994dddb1
@@ -93,7 +95,7 @@ def cutout(
     _check(x, ratio=ratio, p=p)
     starts, chosen = _drawn(x, p, drawn, partial(draw_cutout, ratio=ratio), generator)
     def covered(side, start): # of each picture, [B, side]
-        at = torch.arange(side) - start[:, None]
+        at = torch.arange(side, device=start.device) - start[:, None]
         return (0 <= at) & (at < int(side*ratio + 0.5))
     rows, columns = (covered(side, start) for side, start in zip(x.shape[2:], starts))
     rows, columns = (a.to(x.device, non_blocking=True) for a in (rows & chosen[:, None], columns))

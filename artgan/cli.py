@@ -83,7 +83,8 @@ def _recipe_options():
         if f.name == 'lr': continue  # a parameter of `fit`
         more = dict(type=f.type, metavar={int: 'N', float: 'X'}.get(f.type, 'WORD'))
         if f.type is bool: more = dict(action=argparse.BooleanOptionalAction)
-        if f.type is tuple: more = dict(nargs='*', metavar='WORD') if f.name == 'augment' else dict(type=float, nargs=2, metavar='X')
+        words = f.name in ('augment', 'adapt')
+        if f.type is tuple: more = dict(nargs='*', metavar='WORD') if words else dict(type=float, nargs=2, metavar='X')
         if f.name == 'network': more = dict(choices=list(NETWORKS))
         if f.name == 'loss': more = dict(choices=list(LOSSES))
         help = comments[f.name].replace('`', '').replace('%', '%%') + "; the recipe's if left out"

@@ -120,6 +120,7 @@ def _write(self:LiveView, done):
     far = f'epoch {epoch}{of}, step {state.step:,}, {state.images:,} pictures seen'
     words = [f'<b>{html.escape(str(self.path))}</b>: {far}', self._pace(done)]
     words.append(f"loss of G {last['loss_g']:.2f}, of D {last['loss_d']:.2f}; {_standing(last)}")
+    if self.config.get('adapt'): words[-1] += f", augmentation at {last['adapt_p']:.2f}"
     if self.kids: words.append(f'KID {self.kids[-1][1]:.0f}, Fréchet distance {self.kids[-1][2]:.0f}')
     self.words = '<br>'.join(filter(None, words))
     self.head.value = f'<div style="line-height:1.4">{self.words}</div>'

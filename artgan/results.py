@@ -200,11 +200,11 @@ def plot_metrics(
 # %% ../nbs/09_results.ipynb #4f205140
 def curve_table(
     history:dict, # as `read_history` or `artgan.runs.as_columns` gives it
-)->np.ndarray: # [steps, 6], at most about 1,500 of them, evenly chosen
-    "What `curves_png` draws: images, the losses of G and D, probabilities of real and of fake pictures, D's lead"
+)->np.ndarray: # [steps, 7], at most about 1,500 of them, evenly chosen
+    "What `curves_png` draws: images, losses of G and D, probabilities of real and of fake pictures, D's lead, p of adaptive augmentation"
     names = 'images', 'loss_g', 'loss_d', 'real_prob', 'fake_prob'
     none = np.full(len(history['step']), np.nan)
-    return np.stack([*(history.get(c, none) for c in names), lead(history)], 1)[::len(none)//1500 + 1]
+    return np.stack([*(history.get(c, none) for c in names), lead(history), history.get('adapt_p', none)], 1)[::len(none)//1500 + 1]
 
 # %% ../nbs/09_results.ipynb #b3c9304b
 def _legend_above(ax):
@@ -213,6 +213,12 @@ def _legend_above(ax):
     if len(labels) < 2: return  # the title says what a single curve is
     ax.legend(fontsize=7, frameon=False, loc='lower right', bbox_to_anchor=(1.02, 1), ncol=2,
               borderaxespad=0, borderpad=0.2, handlelength=1.2)
+
+def _p_axis(ax, x, p):
+    "The probability of adaptive augmentation, on an axis of its own"
+    twin = ax.twinx()
+    twin.plot(x, p, ':', color='grey', lw=1)
+    twin.set_ylim(0, 1); twin.tick_params(labelsize=7); twin.set_ylabel('probability of augmentation', fontsize=7)
 
 def curves_png(
     table:np.ndarray, # as `curve_table` gives it
@@ -224,6 +230,7 @@ def curves_png(
     FigureCanvasAgg(fig)
     (left, right), x, window = fig.subplots(1, 2), table[:, 0]/1000, max(1, len(table)//40)
     draw_curves(left, x, {'loss of G': table[:, 1], 'loss of D': table[:, 2]}, window, raw=False, lw=1)
+    if (table[:, 6] > 0).any(): _p_axis(left, x, table[:, 6])
     by_probability = np.isfinite(table[:, 3]).any()
     curves = {'real': table[:, 3], 'generated': table[:, 4]} if by_probability else {'lead': table[:, 5]}
     draw_curves(right, x, curves, window, raw=False, lw=1)

@@ -44,7 +44,8 @@ def run_path(
     return path
 
 # %% ../nbs/08_runs.ipynb #aaa08c89
-columns = ('step', 'epoch', 'images', 'loss_g', 'loss_d', 'real_prob', 'fake_prob', 'real_logit', 'fake_logit', 'seconds')
+columns = ('step', 'epoch', 'images', 'loss_g', 'loss_d', 'real_prob', 'fake_prob', 'real_logit', 'fake_logit', 'ahead', 'adapt_p',
+           'seconds')
 metric_columns = ('kid', 'frechet', 'precision', 'recall', 'colour')
 
 class History:
@@ -63,7 +64,7 @@ def add(self:History,
     step:int, # steps done
     epoch:int, # the epoch that it belongs to, from 1
     images:int, # real pictures seen
-    numbers:torch.Tensor, # [6] on the device, as `train_step` gives them
+    numbers:torch.Tensor, # [8] on the device: as `train_step` gives them, and the probability of adaptive augmentation
     seconds:float, # of training so far
 ):
     "Note one step, without reading anything from the device"

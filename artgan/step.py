@@ -107,7 +107,7 @@ def train_step(
     see=lambda pictures: pictures, # augmentation: what D sees of pictures
     r1_gamma:float=0., # weight of R1 and R2
     scalers:tuple=(None, None), # of G and D, `torch.amp.GradScaler`: needed in float16
-)->torch.Tensor: # [6] on the device: losses of G and D; probabilities of being real, of real and fakes (or nan); mean logits
+)->torch.Tensor: # [7] on the device: losses of G and D; probabilities of being real, of real and fakes (or nan); mean logits; D ahead
     "One turn of each player (Goodfellow et al. 2014; DCGAN, Radford et al. 2015; R1 and R2, Mescheder et al. 2018)"
     d_loss, g_loss = LOSSES[loss]
     autocast = torch.autocast(real.device.type, precisions[precision]) if precision != 'float32' else nullcontext()
@@ -154,9 +154,10 @@ def logits_of(
 # %% ../nbs/07_step.ipynb #d417863f
 @torch.no_grad()
 def _numbers(loss, real_logits, fake_logits):
-    "Mean probability of being real, of real pictures and of fakes, or nan, and their mean logits"
+    "Mean probability of being real, of real pictures and of fakes, or nan; their mean logits; on how many real ones D is ahead, -1 to 1"
     probabilities = [x.sigmoid().mean() if loss == 'logistic' else torch.full_like(x.mean(), torch.nan) for x in (real_logits, fake_logits)]
-    return *probabilities, real_logits.mean(), fake_logits.mean()
+    ahead = (real_logits - fake_logits.mean()).sign().mean()
+    return *probabilities, real_logits.mean(), fake_logits.mean(), ahead
 
 # %% ../nbs/07_step.ipynb #e333b541
 def adam(
@@ -209,7 +210,7 @@ def _each(parts, net):
 
 def _d_in_parts(D, opt_d, real, fake, parts, loss, r1_gamma, autocast, scaler):
     "D's turn: its loss and the numbers to watch, and the logits of real pictures, each a part"
-    rows, logits = [], []
+    losses, logits = [], []
     opt_d.zero_grad()
     for part in _each(parts, D):
         x, y = (pictures[part].detach().requires_grad_(bool(r1_gamma)) for pictures in (real, fake))
@@ -218,10 +219,11 @@ def _d_in_parts(D, opt_d, real, fake, parts, loss, r1_gamma, autocast, scaler):
         if r1_gamma: total = loss_d + r1_gamma/2*squared_gradient(torch.cat(both), x, y)
         share = len(x)/len(real)
         _scaled(total*share, scaler).backward(inputs=_weights(opt_d))
-        rows.append(share*torch.stack([loss_d.detach(), *(n.to(loss_d) for n in _numbers(loss, *both))]))
-        logits.append(both[0].detach())
+        losses.append(share*loss_d.detach())
+        logits.append([x.detach() for x in both])
     _take_step(opt_d, scaler)
-    return torch.stack(rows).sum(0), logits
+    numbers = _numbers(loss, *map(torch.cat, zip(*logits)))
+    return torch.stack([sum(losses), *(n.to(losses[0]) for n in numbers)]), [real for real, _ in logits]
 
 # %% ../nbs/07_step.ipynb #40efe494
 def _g_in_parts(G, D, opt_g, latents, made, real, real_logits, parts, loss, see, autocast, scaler):
@@ -254,7 +256,7 @@ def train_step_in_parts(
     see=lambda pictures: pictures, # augmentation
     r1_gamma:float=0., # weight of R1 and R2
     scalers:tuple=(None, None), # of G and D
-)->torch.Tensor: # [6] as `train_step` gives it
+)->torch.Tensor: # [7] as `train_step` gives it
     "`train_step` to rounding, in less memory; where B is no multiple of D's groups, the last of them is filled up from its own part"
     autocast = torch.autocast(real.device.type, precisions[precision]) if precision != 'float32' else nullcontext()
     second = r1_gamma and precision == 'float16'

@@ -20,6 +20,7 @@ from .models import build_pair, discriminator, generator, has_batch_norm
 from .augment import augment, random_flip
 from .recipes import Recipe, make_recipe
 from .step import adam, default_precision, train_step, train_step_in_parts, update_ema
+from .adapt import adapt
 from .runs import History, history_rows, load_checkpoint, read_history, save_checkpoint
 from .callbacks import Bar, callback_states, load_callback_states, tell
 
@@ -64,6 +65,7 @@ class Trainer:
         self.scaler_g, self.scaler_d = (torch.amp.GradScaler(device.type) if self.precision == 'float16' else None for _ in range(2))
         self.latents = torch.Generator().manual_seed(config['seed'])
         self.fixed = self.draw(64)
+        self.adaptive = torch.zeros(2, device=device)  # see `artgan.adapt`
         self.step = self.epoch = self.rollbacks = 0
         self.images = self.epoch_steps = 0  # real pictures seen; steps of this epoch
         self.seconds, self.notes, self.history = 0., [], History(Path(path or '.')/'history.csv')  # notes: (step, kind, text)
@@ -96,8 +98,9 @@ def parts(self:Trainer):
 @patch
 def state_dict(self:Trainer):
     "All that it takes to go on from here, but for where the data stand"
-    return {**{k: getattr(self, k).state_dict() for k in self.parts()}, **{k: getattr(self, k) for k in _numbers}, 'fixed': self.fixed,
-            'latents': self.latents.get_state(), 'notes': [list(n) for n in self.notes], 'config': json.dumps(self.config),
+    return {**{k: getattr(self, k).state_dict() for k in self.parts()}, **{k: getattr(self, k) for k in _numbers},
+            'fixed': self.fixed, 'adaptive': self.adaptive, 'latents': self.latents.get_state(),
+            'notes': [list(n) for n in self.notes], 'config': json.dumps(self.config),
             'callbacks': [list(s) for s in callback_states(self.callbacks)]}
 
 # %% ../nbs/10b_trainer.ipynb #d50e9bf5
@@ -110,6 +113,7 @@ def load_state_dict(self:Trainer,
         if k in state or k[:6] != 'scaler': getattr(self, k).load_state_dict(state[k])  # a run in another precision had no scalers
     for k in _numbers: setattr(self, k, state.get(k, 0))
     self.notes, self.fixed = [tuple(n) for n in state.get('notes', ())], state['fixed'].to(self.device)
+    self.adaptive = state.get('adaptive', torch.zeros(2)).to(self.device, copy=True)
     self.latents.set_state(state['latents'].cpu())
     load_callback_states(self.callbacks, state.get('callbacks', ()))
 
@@ -131,7 +135,7 @@ def is_over(self:Trainer):
 @patch
 def train_on(self:Trainer,
     real:torch.Tensor, # real pictures [B, channels, height, width] on the device
-)->torch.Tensor: # as `train_step` gives it
+)->torch.Tensor: # [8] on the device, for the history: as `train_step` gives it, and the probability of adaptive augmentation
     "One turn of each player, and the EMA"
     recipe, progress = self.recipe, self.progress()
     lr = recipe.lr_at(progress, self.images)*0.5**self.rollbacks
@@ -143,11 +147,12 @@ def train_on(self:Trainer,
     n = len(real) if recipe.loss == 'relativistic' or self.micro_batch else self.batch_size  # pairs, or the article's full batch
     latents = self.draw(n), None if recipe.reuse_fakes else self.draw(n)
     nets = (self.G, self.D) if r1_gamma else self.compiled  # double backward does not pass through a compiled network
-    def seen_by_d(x): return augment(x, recipe.augment, p, self.latents)
+    def seen_by_d(x): return augment(augment(x, recipe.augment, p, self.latents), recipe.adapt, self.adaptive[0], self.latents)
     scalers, turn = (self.scaler_g, self.scaler_d), partial(train_step_in_parts, self.micro_batch) if in_parts else train_step
     numbers = turn(*nets, self.opt_g, self.opt_d, real, *latents, self.precision, recipe.loss, seen_by_d, r1_gamma, scalers)
+    if recipe.adapt: adapt(self.adaptive, numbers[6], len(real), recipe.adapt_target)
     if self.G_ema is not None: update_ema(self.G_ema, self.G, len(real), self.before + self.images + len(real), recipe.ema)
-    return numbers
+    return torch.cat([numbers, self.adaptive[:1]])
 
 # %% ../nbs/10b_trainer.ipynb #e42fde89
 class Diverged(ArithmeticError):
@@ -212,7 +217,7 @@ def save_if_due(self:Trainer,
 @patch
 def count(self:Trainer,
     images:int, # real pictures in the step
-    numbers:torch.Tensor, # as `train_step` gives them
+    numbers:torch.Tensor, # as `train_on` gives them
 ):
     "Count one step"
     self.step, self.epoch_steps, self.images = self.step + 1, self.epoch_steps + 1, self.images + images

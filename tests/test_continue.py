@@ -25,7 +25,8 @@ EPOCHS, STEPS = 3, 9  # of the straight run: three steps an epoch
 @pytest.fixture(scope='module', params=['classic', 'cpu'])
 def recipe(request):
     "The article's, and one with everything: an averaged generator, augmentation, a penalty in the first step and in the last, falling rates"
-    return 'classic' if request.param == 'classic' else {**RECIPES['cpu'], 'lr_hold': 40, 'lr_end': 0.1, 'penalty': 0.3, 'penalty_end': 0.5, 'penalty_every': 8, 'augment': ('translate', 'colour'), 'augment_ramp': (0, 0.5)}
+    return 'classic' if request.param == 'classic' else {**RECIPES['cpu'], 'lr_hold': 40, 'lr_end': 0.1, 'penalty': 0.3, 'penalty_end': 0.5, 'penalty_every': 8, 'augment': ('translate', 'colour'), 'augment_ramp': (0, 0.5),
+        'adapt': ('flip', 'zoom'), 'adapt_target': 0.1}
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import artgan.models
-from artgan.core import InputError
+from artgan.core import InputError, has_bfloat16
 from artgan.data import Batches, load_images
 from artgan.demo import demo_art
 from artgan.weights import generate
@@ -126,8 +126,8 @@ def test_on_a_gpu(options, art, tiny):
 
 def test_a_step_that_needs_more_memory_than_there_is_is_refused(art, tiny, monkeypatch):
     "Before anything is written, and with what to do"
-    monkeypatch.setattr('artgan.costs.free_memory', lambda device: 3e6)
-    with pytest.raises(InputError, match=r'at least 0\.0 GB.*micro_batch=4 might fit'): fit(art, 1, out='run', **tiny)
+    monkeypatch.setattr('artgan.costs.free_memory', lambda device: 6e6)
+    with pytest.raises(InputError, match=r'at least 0\.0 GB.*micro_batch=4 might fit'): fit(art, 1, out='run', precision='float32', **tiny)
     assert not os.path.exists('run')
 
 
@@ -246,7 +246,7 @@ def test_a_batch_in_parts(art, tiny):
     "Near the whole batch; exact when interrupted, also without being asked again; and a run may change over"
     tiny['batch_size'] = 16
     whole, parts = (fit(art, 2, out=f'run{n}', micro_batch=n, **tiny) for n in (None, 8))
-    assert np.allclose(whole.losses_d, parts.losses_d, atol=0.02) and not np.array_equal(whole.losses_d, parts.losses_d)
+    assert np.allclose(whole.losses_d, parts.losses_d, atol=0.02)
     class Stop(Callback):
         def after_epoch(self, run): run.stop.set()
     fit(art, 2, out='stopped', micro_batch=8, callbacks=[Stop()], **tiny)
@@ -273,6 +273,7 @@ def test_no_pass_through_d_is_larger_than_a_part(loss, art, tiny):
 
 @pytest.mark.parametrize('precision', ['bfloat16', 'float16'])
 def test_parts_in_half_precision(precision, art, tiny):
+    if precision == 'bfloat16' and not has_bfloat16(torch.device('cpu')): pytest.skip('this processor has no bfloat16')
     tiny['batch_size'] = 16
     run, full = (fit(art, 1, out=f'run{n}', precision=precision, micro_batch=n, **tiny) for n in (8, None))
     assert np.allclose(run.losses_d, full.losses_d, atol=0.05) and np.isfinite(run.losses_g).all()

@@ -21,7 +21,7 @@ meta = torch.device('meta')
 def steps_on_meta(recipe, steps=4, micro_batch=None, **changes):
     "All that `fit` does between two readings of history, with every augmentation, and with a penalty on every second step where the recipe has one"
     small = dict(width=8, batch_size=8, latent_size=16, size=32, channels=3, seed=1, epochs=2, minutes=None, mirror=True)
-    config = {**recipe, **small, 'augment': tuple(AUGMENTATIONS), 'augment_ramp': (0., 0.), 'r1_interval': 2, **changes}
+    config = {**recipe, **small, 'augment': tuple(AUGMENTATIONS), 'adapt': tuple(AUGMENTATIONS), 'augment_ramp': (0., 0.), 'r1_interval': 2, **changes}
     run = Trainer(config, meta, range(steps), micro_batch=micro_batch)
     run.begun = time.perf_counter()
     for _ in range(steps):
