@@ -283,8 +283,9 @@ def open_run_folder(
     differences = config_differences(about['config'], config)
     if differences:
         raise InputError(f"{path} holds a run with another configuration ({'; '.join(differences)}). "
-                         'Call with the same values to continue it, pass another `out`, '
-                         'or fresh=True to move it aside and start anew (on the command line --out, --fresh).')
+                         'Call with the same values to continue it. Or pass another `out`, where '
+                         f'start={str(path)!r} begins from its networks, or fresh=True to move it aside and start anew '
+                         '(on the command line --out, --start, --fresh).')
     return {**about, 'format': run_format, 'config': config}
 
 # %% ../nbs/08_runs.ipynb #82fb3463

@@ -27,7 +27,7 @@ def _read_files(path):
 # %% ../nbs/08d_start.ipynb #1019dc03
 def read_start(
     start, # a run folder, what `fit` returned, a checkpoint in a run folder, a G.safetensors with its discriminator, or 'paintings'
-)->dict: # G, G_ema, D: weights; spec: arguments for `generator`; images: how many the networks have seen; path
+)->dict: # G, G_ema, D: weights; opt_g, opt_d: of the optimisers, if known; spec: for `generator`; images: how many were seen; path
     "The networks to begin from; raises `InputError` where there are none that can be read"
     if start == 'paintings': start = PAINTINGS
     path = Path(start).expanduser() if isinstance(start, (str, os.PathLike)) else None
@@ -40,7 +40,8 @@ def read_start(
     config = read_about(path.parent.parent if path.is_file() else path)['config']
     spec = {key: config[key] for key in ('network', 'size', 'latent_size', 'channels', 'width')}
     before = (config.get('start') or {}).get('images', 0)
-    return dict(G=found['G'], G_ema=found.get('G_ema') or found['G'], D=found['D'], spec=spec, images=before + found['images'], path=path)
+    kept = {k: found[k] for k in ('G', 'D', 'opt_g', 'opt_d') if k in found}
+    return dict(**kept, G_ema=found.get('G_ema') or found['G'], spec=spec, images=before + found['images'], path=path)
 
 # %% ../nbs/08d_start.ipynb #77bf5117
 def networks_from(
@@ -120,6 +121,11 @@ def larger_discriminator(
         new[kernel][:, :, 1:3, 1:3] = torch.eye(len(new[kernel]))[..., None, None]/4
     D.load_state_dict(new)
 
+# %% ../nbs/08d_start.ipynb #f91377cd
+def _take_averages(optimiser, state):
+    "Give an optimiser what another one remembers of gradients; rates and everything else stay its own"
+    optimiser.load_state_dict({**optimiser.state_dict(), 'state': state['state']})
+
 # %% ../nbs/08d_start.ipynb #b2687331
 def begin_from(
     run, # a new `artgan.trainer.Trainer`
@@ -133,3 +139,5 @@ def begin_from(
         if not stages: net.load_state_dict(begun[name])
         elif name == 'D': larger_discriminator(net, begun[name], stages)
         else: larger_generator(net, begun[name], begun['spec'], averages=name == 'G_ema')
+    for name in ('opt_g', 'opt_d'):
+        if name in begun and not stages: _take_averages(getattr(run, name), begun[name])
