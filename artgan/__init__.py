@@ -7,7 +7,8 @@ __version__ = "0.1.0"
 # Name to the module that has it. No module has one of these names, so none can come to stand in its place.
 _home = dict(fit='train', Run='results', RECIPES='recipes', load_images='data', show_images='data', check_images='check', demo_art='demo',
              download='kaggle', generate='weights', score_run='results', plot_losses='results', make_video='video', show_video='video',
-             explore='explorer', breed='explorer', walk='walks', project='walks', replay='replays', nearest='originality')
+             explore='explorer', breed='explorer', walk='walks', project='walks', replay='replays', nearest='originality',
+             export_onnx='onnx_export')
 
 
 def __getattr__(name):

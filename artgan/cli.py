@@ -28,6 +28,7 @@ from .recipes import RECIPES, Recipe
 from .step import precisions
 from .runs import read_history, run_path, sample_grids
 from .weights import generate, save_pictures
+from .onnx_export import export_onnx
 from .video import make_video
 from .results import plot_losses, plot_metrics, plot_scores, score_run
 from .costs import cost_table
@@ -109,6 +110,8 @@ def _generate(args):
 
 # %% ../nbs/13_cli.ipynb #2243ce49
 def _video(args): say(make_video(args.run, args.out, **_given(args, 'run', 'out')))
+
+def _export(args): say(export_onnx(args.run, args.out))
 
 def _plot(args):
     folder = Path(args.out or run_path(args.run))
@@ -200,6 +203,11 @@ def _add_using(command):
     add('run', help='the run folder, such as runs/my-pictures')
     add('-n', '--n', type=int, metavar='N', help='pictures to generate, and to compare with (default: 2000)', default=2000)
     add('--features', choices=['lite0', 'inception'], help='the network that looks at the pictures', default='lite0')
+
+    add = command('export', _export, 'write its generator for other programs', {})
+    add('run', nargs='?', help='a run folder, or a G.safetensors file; the paintings that artgan carries if left out')
+    add('--onnx', action='store_true', required=True, help='as an ONNX file (the one format so far)')
+    add('--out', help='.onnx file; G.onnx in the run folder, or paintings.onnx without one, if left out')
 
     add = command('plot', _plot, 'draw the curves of losses, scores and metrics', {})
     add('run', help='the run folder, such as runs/my-pictures')
