@@ -36,7 +36,7 @@ setup(
                  *(f'Programming Language :: Python :: 3.{minor}' for minor in range(oldest, 14))],
     cmdclass={'build_py': WithoutIndex},
     packages=find_packages(include=['artgan', 'artgan.*']),
-    package_data={'artgan': ['paintings.safetensors', 'paintings-D.safetensors', 'paintings.md']},
+    package_data={'artgan': ['paintings.safetensors', 'paintings-D.safetensors', 'paintings.md', 'page.html']},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg['requirements'].split(),
     extras_require={'dev': cfg['dev_requirements'].split() + cfg['metrics_requirements'].split(), 'metrics': cfg['metrics_requirements'].split(),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sync import root, settings
 
-carried = 'paintings.safetensors', 'paintings-D.safetensors', 'paintings.md'  # the two networks that come with the package, and their card
+carried = 'paintings.safetensors', 'paintings-D.safetensors', 'paintings.md', 'page.html'  # the two networks that come with the package, their card, and the page to share
 not_packed = '_modidx.py',  # nbdev's index for the documentation
 
 

@@ -32,6 +32,7 @@ from .onnx_export import export_onnx
 from .video import make_video
 from .results import plot_losses, plot_metrics, plot_scores, score_run
 from .costs import cost_table
+from .share import share_run
 from .train import fit
 from .bench import bench, bench_decoding
 from .report import gpu_report
@@ -111,7 +112,9 @@ def _generate(args):
 # %% ../nbs/13_cli.ipynb #2243ce49
 def _video(args): say(make_video(args.run, args.out, **_given(args, 'run', 'out')))
 
-def _export(args): say(export_onnx(args.run, args.out))
+def _export(args): say(export_onnx(args.run, args.out, **_given(args, 'run', 'out', 'onnx')))
+
+def _share(args): say(share_run(args.run, args.out, **_given(args, 'run', 'out')))
 
 def _plot(args):
     folder = Path(args.out or run_path(args.run))
@@ -204,7 +207,11 @@ def _add_using(command):
     add('-n', '--n', type=int, metavar='N', help='pictures to generate, and to compare with (default: 2000)', default=2000)
     add('--features', choices=['lite0', 'inception'], help='the network that looks at the pictures', default='lite0')
 
-    add = command('export', _export, 'write its generator for other programs', {})
+    add = command('share', _share, 'write one page that paints in any browser', _options(share_run, 'run', 'path', 'score'))
+    add('run', nargs='?', help='a run folder, or a G.safetensors file; the paintings that artgan carries if left out')
+    add('--out', help='.html file; share.html in the run folder, or paintings.html without one, if left out')
+
+    add = command('export', _export, 'write its generator for other programs', _options(export_onnx, 'run', 'path'))
     add('run', nargs='?', help='a run folder, or a G.safetensors file; the paintings that artgan carries if left out')
     add('--onnx', action='store_true', required=True, help='as an ONNX file (the one format so far)')
     add('--out', help='.onnx file; G.onnx in the run folder, or paintings.onnx without one, if left out')

@@ -35,6 +35,20 @@ def _traced(network, latent_size, about):
     program.model.metadata_props['artgan'] = json.dumps(about)
     return program
 
+# %% ../nbs/08e_onnx_export.ipynb #e6491510
+def _halve(path):
+    "Give an ONNX file weights of half precision, each followed by a cast"
+    import onnx
+    from onnx import numpy_helper
+    model = onnx.load(path)
+    graph = model.graph
+    for weights in [w for w in graph.initializer if w.data_type == onnx.TensorProto.FLOAT and len(w.raw_data) > 256]:
+        half = numpy_helper.from_array(numpy_helper.to_array(weights).astype('float16'), f'{weights.name}_half')
+        graph.initializer.remove(weights)
+        graph.initializer.append(half)
+        graph.node.insert(0, onnx.helper.make_node('Cast', [half.name], [weights.name], to=onnx.TensorProto.FLOAT))
+    onnx.save(model, path)
+
 # %% ../nbs/08e_onnx_export.ipynb #dba86752
 most_apart = 0.5/127.5  # half a level of 255
 
@@ -43,15 +57,16 @@ def check_onnx(
     path, # the file
     network, # the generator that it is to be
     latent_size:int, # of it
+    most:float=most_apart, # how far they may be apart
 )->float: # the largest difference of two numbers in [-1, 1]
-    "Whether onnxruntime draws from the file what PyTorch draws; raises `InputError` where a picture differs by half a level of 255"
+    "Whether onnxruntime draws from the file what PyTorch draws; raises `InputError` where a picture differs by more than `most`"
     import onnxruntime
     session, apart = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider']), 0.
     for n in (1, 5):
         latents = draw_latents(n, latent_size, seed=n)
         pictures, = session.run(None, {'latents': latents.numpy()})
         apart = max(apart, float((torch.from_numpy(pictures) - network(latents)).abs().max()))
-    if not apart < most_apart:
+    if not apart < most:
         raise InputError(f'onnxruntime {onnxruntime.__version__} draws other pictures than PyTorch {torch.__version__} (they differ by '
                          f'{apart:.2g}): nothing was written. Other versions of the two may agree')
     return apart
@@ -71,6 +86,7 @@ def _onnx_path(run, path):
 def export_onnx(
     run=None, # a run, one of its checkpoints, or a G.safetensors file; None: the generator of paintings that artgan carries
     path=None, # the file to write; None: G.onnx in the run folder, or beside the file; paintings.onnx without a run
+    half:bool=False, # weights in half precision, for half the size; they are computed with in full
 )->Path: # the file
     "The generator of a run as an ONNX file, checked; raises `InputError` where `path` exists, or the file does not draw the same pictures"
     need_onnx()
@@ -78,5 +94,6 @@ def export_onnx(
     program = _traced(network, spec['latent_size'], {**spec, 'generator': weights_digest(network.state_dict())})
     with written_whole(path) as tmp:
         program.save(str(tmp))
-        check_onnx(tmp, network, spec['latent_size'])
+        if half: _halve(tmp)
+        check_onnx(tmp, network, spec['latent_size'], 6*most_apart if half else most_apart)
     return path

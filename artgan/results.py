@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
+import artgan
 from .core import InputError, check_whole
 from .data import fingerprint, frames_of, is_files, load_wanted, split_indices
 from .metrics import Score, score
@@ -344,6 +345,10 @@ class _Uses:
     def show_samples(self, epochs=article_epochs):
         "Sample grids side by side, by `show_samples`"
         return show_samples(self, epochs)
+
+    def share(self, path=None, runtime=None, title=None, licence=None, score=None):
+        "One page that paints in any browser, by `artgan.share_run`"
+        return artgan.share_run(self, path, runtime, title, licence, score)
 
 # %% ../nbs/09_results.ipynb #2d40b1aa
 class _Plots:

@@ -1,0 +1,138 @@
+"""The page of `share_run` in a real browser, without network: what it draws, saves and does.
+
+It needs a copy of onnxruntime-web: `npm install onnxruntime-web@1.30.0`, and ARTGAN_ONNXRUNTIME_WEB with the path of node_modules/onnxruntime-web."""
+import functools
+import http.server
+import os
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from artgan.latents import LoadedGenerator, read_latent
+from artgan.runs import pack_weights
+from artgan.models import generator as new_generator
+from artgan.share import share_run
+from artgan.weights import draw_latents
+from browsing import browser, browser_path, shot
+
+runtime = os.environ.get('ARTGAN_ONNXRUNTIME_WEB')
+pytestmark = [pytest.mark.skipif(not runtime, reason='needs ARTGAN_ONNXRUNTIME_WEB, a copy of onnxruntime-web'),
+              pytest.mark.skipif(not browser_path, reason='needs Chromium')]
+PAINT = """async latents => (await artgan.paint(latents.map(z => Float32Array.from(z)))).map(image => [...image.data])"""
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('pages')
+    share_run(path=folder/'paintings.html', runtime=runtime)
+    return folder
+
+
+def opened(browser, address, width=1000, height=900, **about):
+    "The page, once it paints, without network"
+    context = browser.new_context(viewport=dict(width=width, height=height), accept_downloads=True, **about)
+    if address.startswith('file'): context.set_offline(True)
+    page, errors = context.new_page(), []
+    page.on('pageerror', lambda e: errors.append(str(e)))
+    page.goto(address)
+    page.wait_for_function("window.artgan || document.getElementById('status').textContent.includes('could not')", timeout=60_000)
+    assert page.inner_text('#status') == '' and not errors
+    return page, errors
+
+
+def painted(page, latents):
+    x = np.array(page.evaluate(PAINT, latents.flatten(1).tolist()), np.uint8)
+    height, width = page.evaluate('artgan.about.shape')
+    return x.reshape(len(latents), height, width, 4)
+
+
+def test_from_a_file(browser, folder):
+    "The same latents, the same pictures; new, back, sliders, breeding, keys, saving"
+    page, errors = opened(browser, (folder/'paintings.html').as_uri())
+    here, z = LoadedGenerator(device='cpu'), draw_latents(16, 128, seed=5)
+    there = painted(page, z)
+    apart = np.abs(there[..., :3].astype(int) - here(z)).max()
+    assert apart <= 3 and (there[..., 3] == 255).all()
+    shot(page, 'share-desktop')
+
+    def shown(): return page.evaluate("artgan.png().then(b => b.size)"), page.evaluate('[...artgan.latent()]')
+    first = shown()
+    page.click('#new')
+    page.wait_for_timeout(300)
+    second = shown()
+    assert second != first
+    slider = page.locator('#sliders input').first
+    slider.focus()
+    for _ in range(30): page.keyboard.press('ArrowRight')
+    page.wait_for_timeout(300)
+    moved = torch.tensor(page.evaluate('[...artgan.latent()]')) - torch.tensor(second[1])
+    direction = torch.tensor(page.evaluate('artgan.about.directions[0].vector'))
+    assert torch.allclose(moved, 3*direction, atol=1e-3), 'thirty times a tenth'
+    page.click('#middle')
+    page.keyboard.press('b')
+    page.wait_for_timeout(300)
+    assert shown()[1] == first[1]
+
+    page.locator('#nine button').nth(4).click()
+    parent = page.evaluate('[...artgan.latent()]')
+    page.click('#next')
+    page.wait_for_timeout(800)
+    page.locator('#nine button').nth(0).click()
+    assert page.evaluate('[...artgan.latent()]') == parent, 'the first of the next nine is the parent'
+    assert page.locator('#nine button[aria-pressed=true]').count() == 1
+
+    page.wait_for_timeout(300)
+    with page.expect_download() as download: page.keyboard.press('s')
+    path = folder/download.value.suggested_filename
+    download.value.save_as(path)
+    assert torch.equal(read_latent(path, here).flatten(), torch.tensor(parent)), 'and no warning of other weights'
+    page.click('#walk')
+    page.wait_for_timeout(1000)
+    assert page.get_attribute('#walk', 'aria-pressed') == 'true'
+    page.click('#walk')
+    assert page.evaluate('[...artgan.latent()]') != parent and not errors
+
+
+def test_from_a_server_on_a_phone_in_the_dark(browser, folder):
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page, errors = opened(browser, f'http://127.0.0.1:{server.server_port}/paintings.html', 390, 844, color_scheme='dark', has_touch=True)
+        page.tap('#new')
+        page.wait_for_timeout(300)
+        assert page.evaluate('document.documentElement.scrollWidth') <= 390, 'nothing is wider than the screen'
+        shot(page, 'share-phone')
+        page.screenshot(path=folder/'phone.png', full_page=True)
+        server.shutdown()
+    assert not errors
+
+
+@pytest.mark.parametrize('channels', [1, 4])
+def test_grey_transparent_and_upright(browser, tmp_path, channels):
+    G = new_generator(network='plain', seed=3, size=(48, 32), latent_size=8, channels=channels, width=8)
+    about = dict(network='plain', size=(48, 32), latent_size=8, channels=channels, width=8)
+    G(torch.randn(32, 8, 1, 1))
+    weights = tmp_path/'G.safetensors'
+    weights.write_bytes(pack_weights(G.state_dict(), about))
+    page = tmp_path/'page.html'
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('artgan.share.page_card', lambda *_: [['licence', '</script><b>none</b>']])
+        share_run(weights, page, runtime=runtime)
+    page, errors = opened(browser, page.as_uri())
+    z, here = draw_latents(4, 8, seed=2), LoadedGenerator(weights, 'cpu')
+    there, wanted = painted(page, z), here(z).astype(int)
+    if channels == 1: assert np.abs(there[..., :1] - wanted).max() <= 3 and (there[..., 0] == there[..., 2]).all()
+    else:
+        seen = wanted[..., 3:] > 127  # a colour that is divided by little is not known well
+        assert np.abs(there[..., 3] - wanted[..., 3]).max() <= 3 and (np.abs(there[..., :3] - wanted[..., :3])*seen).max() <= 6
+    assert page.inner_text('#card dd') == '</script><b>none</b>' and not errors
+
+
+def test_how_long_a_picture_takes(browser, folder, capsys):
+    page, _ = opened(browser, (folder/'paintings.html').as_uri())
+    times = page.evaluate("""async () => { const found = []; for (let i = 0; i < 21; i++) { const z = [artgan.latent()], begun = performance.now();
+                             await artgan.paint(z); found.push(performance.now() - begun) } return found.sort((a, b) => a - b) }""")
+    with capsys.disabled(): print(f'\n{times[10]:.1f} ms a picture in this browser, the median of 21')
+    assert len(times) == 21 and times[10] > 0
