@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['score_size', 'wins', 'Callback', 'CallbackError', 'tell', 'callback_states', 'load_callback_states', 'lead_in_words',
-           'Bar', 'grid_is_due', 'Grids', 'draw_many', 'reference_pictures', 'Scorer', 'Signs']
+           'Bar', 'StopWhen', 'grid_is_due', 'Grids', 'draw_many', 'reference_pictures', 'Scorer', 'Signs']
 
 # %% ../nbs/10_callbacks.ipynb #b2f213f4
 import numpy as np
@@ -120,6 +120,19 @@ def after_epoch(self:Bar,
     if not config['epochs']: far = f"{run.epoch} ({run.seconds/60:.1f} of {config['minutes']:g} minutes)"
     loss_g, loss_d = (h.column(c, last=1)[0] for c in ('loss_g', 'loss_d'))
     self.write(f'Epoch {far}, loss_g: {loss_g:.4f}, loss_d: {loss_d:.4f}, {lead_in_words(h)}{kid}')
+
+# %% ../nbs/10_callbacks.ipynb #5e92be69
+class StopWhen(Callback):
+    "Ends a run, saved, once an event is set"
+    def __init__(self,
+        event, # a `threading.Event`, or anything with `is_set()`
+    ):
+        self.event = event
+
+    def after_read(self, run):
+        if self.event.is_set(): run.stop.set()
+
+    after_epoch = after_read
 
 # %% ../nbs/10_callbacks.ipynb #457c446d
 def grid_is_due(

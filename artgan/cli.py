@@ -31,6 +31,7 @@ from .weights import generate, save_pictures
 from .onnx_export import export_onnx
 from .video import make_video
 from .results import plot_losses, plot_metrics, plot_scores, score_run
+from .compare import compare
 from .costs import cost_table
 from .share import share_run
 from .train import fit
@@ -113,6 +114,14 @@ def _generate(args):
 def _video(args): say(make_video(args.run, args.out, **_given(args, 'run', 'out')))
 
 def _export(args): say(export_onnx(args.run, args.out, **_given(args, 'run', 'out', 'onnx')))
+
+def _compare(args):
+    found = compare(args.runs)
+    say(found)
+    if not args.out: return
+    with written_whole(Path(args.out)) as tmp: (figure := found.plot()).savefig(tmp, dpi=120)
+    plt.close(figure)
+    say(args.out)
 
 def _share(args): say(share_run(args.run, args.out, **_given(args, 'run', 'out')))
 
@@ -206,6 +215,10 @@ def _add_using(command):
     add('run', help='the run folder, such as runs/my-pictures')
     add('-n', '--n', type=int, metavar='N', help='pictures to generate, and to compare with (default: 2000)', default=2000)
     add('--features', choices=['lite0', 'inception'], help='the network that looks at the pictures', default='lite0')
+
+    add = command('compare', _compare, 'put several runs beside each other: scores, and what differs', {})
+    add('runs', nargs='+', metavar='run', help='the run folders')
+    add('--out', help='.png file for the curves')
 
     add = command('share', _share, 'write one page that paints in any browser', _options(share_run, 'run', 'path', 'score'))
     add('run', nargs='?', help='a run folder, or a G.safetensors file; the paintings that artgan carries if left out')

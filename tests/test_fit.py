@@ -19,7 +19,7 @@ from artgan.demo import demo_art
 from artgan.weights import generate
 from artgan.runs import write_about, checkpoints, run_format
 from artgan.runs import read_about
-from artgan.callbacks import Callback
+from artgan.callbacks import Callback, StopWhen
 from artgan.train import fit
 from conftest import left_by, equal
 
@@ -277,3 +277,17 @@ def test_parts_in_half_precision(precision, art, tiny):
     tiny['batch_size'] = 16
     run, full = (fit(art, 1, out=f'run{n}', precision=precision, micro_batch=n, **tiny) for n in (8, None))
     assert np.allclose(run.losses_d, full.losses_d, atol=0.05) and np.isfinite(run.losses_g).all()
+
+
+def test_a_run_in_a_thread_is_stopped_by_an_event(art, tiny):
+    "It saves, and goes on to the same end as a run that was left alone"
+    event, found = threading.Event(), []
+    class Ask(Callback):
+        def after_epoch(self, run): event.set()
+    thread = threading.Thread(target=lambda: found.append(fit(art, 5, out='run', callbacks=[Ask(), StopWhen(event)], **tiny)))
+    thread.start()
+    thread.join(60)
+    assert found[0].epochs == 1
+    assert fit(art, 5, out='run', **tiny).epochs == 5
+    fit(art, 5, out='whole', **tiny)
+    assert equal(*({**left_by(path), 'checkpoints': None} for path in ('run', 'whole')))
