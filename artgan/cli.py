@@ -33,6 +33,7 @@ from .video import make_video
 from .results import plot_losses, plot_metrics, plot_scores, score_run
 from .compare import compare
 from .costs import cost_table
+from .walks import walk
 from .share import share_run
 from .train import fit
 from .bench import bench, bench_decoding
@@ -114,6 +115,11 @@ def _generate(args):
 def _video(args): say(make_video(args.run, args.out, **_given(args, 'run', 'out')))
 
 def _export(args): say(export_onnx(args.run, args.out, **_given(args, 'run', 'out', 'onnx')))
+
+def _walk(args):
+    seeds = [int(s) if re.fullmatch('-?[0-9]+', s) else s for s in args.seeds]
+    found = walk(args.run, seeds, out=args.out, **_given(args, 'run', 'seeds', 'out'))
+    for file in (found.path, found.strip): say(file)
 
 def _compare(args):
     found = compare(args.runs)
@@ -215,6 +221,12 @@ def _add_using(command):
     add('run', help='the run folder, such as runs/my-pictures')
     add('-n', '--n', type=int, metavar='N', help='pictures to generate, and to compare with (default: 2000)', default=2000)
     add('--features', choices=['lite0', 'inception'], help='the network that looks at the pictures', default='lite0')
+
+    add = command('walk', _walk, 'make a film through latents', _options(walk, 'run', 'seeds', 'out'))
+    add('run', nargs='?', help='a run folder, or a G.safetensors file; the paintings that artgan carries if left out')
+    where = 'where to pass: seeds, or PNGs that carry a latent (default: 0 1 2 3)'
+    add('--seeds', nargs='+', metavar='SEED', default=['0', '1', '2', '3'], help=where)
+    add('--out', help='.webm, .mp4 or .avi file; the next free walk-0001.webm in kept/ of the run if left out')
 
     add = command('compare', _compare, 'put several runs beside each other: scores, and what differs', {})
     add('runs', nargs='+', metavar='run', help='the run folders')
