@@ -145,7 +145,8 @@ def plot_losses(
     "The losses of discriminator and generator"
     fig = _plot_curves(run, {'loss_d': 'Discriminator', 'loss_g': 'Generator'}, 'Losses')
     ax = fig.axes[0]
-    for line, level in zip(ax.lines[::2], equilibrium[loss_of(run_path(run))]): ax.axhline(level, color=line.get_color(), ls=':', lw=1)
+    for line, level in zip(ax.lines[::2], equilibrium.get(loss_of(run_path(run)), ())):  # of a game of one's own it is not known
+        ax.axhline(level, color=line.get_color(), ls=':', lw=1)
     ax.set_ylabel('loss')
     ax.legend()
     return fig
