@@ -16,7 +16,7 @@ def adapt(
     state:torch.Tensor, # [2] on any device, changed in place: the probability p, and the mean that is remembered; zeros at first
     ahead:torch.Tensor, # [] on the same device: on how many real pictures of the batch D is ahead, -1 to 1
     n:int, # pictures in the batch
-    target:float=0.6, # what it is to be on average
+    target:float=0.3, # what it is to be on average
 ):
     "One step of adaptive discriminator augmentation (Karras et al. 2020)"
     p, mean = state

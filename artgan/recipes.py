@@ -39,7 +39,7 @@ class Recipe:
     augment:tuple=() # what D sees of pictures: keys of `artgan.augment.AUGMENTATIONS`
     augment_ramp:tuple=(0., 0.) # parts of the run between which the augmentation probability grows from 0 to 1
     adapt:tuple=() # further augmentations, whose probability adapts to what D knows by heart (ADA, Karras et al. 2020)
-    adapt_target:float=0.6 # on how many real pictures D is to be ahead, on average: 0 to 1
+    adapt_target:float=0.3 # on how many real pictures D is to be ahead, on average: 0 to 1
     ema:int=0 # half-life, in pictures, of the EMA of G's weights; 0: none
     amp:bool=False # convolutions in half precision where that is fast: bfloat16, on older GPUs float16; elsewhere float32
 
@@ -136,7 +136,7 @@ def validate(self:Recipe,
     if len(self.betas) != 2 or not all(isinstance(b, float) and 0 <= b < 1 for b in self.betas):
         raise InputError(f'betas are {self.betas!r}; they must be two numbers from 0 to below 1, such as (0.5, 0.999)')
     if self.loss not in LOSSES: raise InputError(f"loss is {self.loss!r}; known are {', '.join(map(repr, LOSSES))}")
-    if not 0 < self.adapt_target < 1: raise InputError(f'adapt_target is {self.adapt_target!r}; it must be between 0 and 1, such as 0.6')
+    if not 0 < self.adapt_target < 1: raise InputError(f'adapt_target is {self.adapt_target!r}; it must be between 0 and 1, such as 0.3')
     height, width = as_shape('size', size)
     for name in ('augment', 'adapt'):
         check_policy(self[name])
