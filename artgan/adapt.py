@@ -20,5 +20,5 @@ def adapt(
 ):
     "One step of adaptive discriminator augmentation (Karras et al. 2020)"
     p, mean = state
-    mean.lerp_(ahead.to(mean), 1 - 0.5**(n/half_life))
+    mean.lerp_(torch.where(ahead.isfinite(), ahead.to(mean), mean), 1 - 0.5**(n/half_life))
     p.add_((mean - target).sign()*(n/rise)).clamp_(0, most)

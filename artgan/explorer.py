@@ -18,7 +18,7 @@ import torch
 from .core import InputError, check_whole
 from .shapes import fitted
 from .weights import draw_latents
-from .latents import LoadedGenerator, activation_directions, enlarge, name_directions, save_picture, to_latents, weight_directions
+from .latents import LoadedGenerator, enlarge, name_directions, save_picture, strongest_directions, to_latents
 from .results import to_jpeg
 
 # %% ../nbs/12_explorer.ipynb #fff8da10
@@ -58,12 +58,13 @@ class _Controls(W.VBox):
     "What the explorer is steered with: the controls and where they stand"
     sizes = {'as painted': 0, '256 pixels': 256, '512 pixels': 512, '1024 pixels': 1024}
 
-    def _make_controls(self, seed, half, names, shape=(1, 1)): # `half` sliders of each kind; what they change; the shape of the pictures
+    def _make_controls(self, seed, names, shape=(1, 1)): # what the sliders change, half of them of each kind; the shape of the pictures
         "Make them, and the box in which they stand"
         slider = dict(continuous_update=True, readout_format='.1f', layout=W.Layout(width='330px'), style=dict(description_width='112px'))
         self.image, self.status, self.shelf = image_widget(320, shape), W.HTML(), _Shelf()
         self.seed = W.BoundedIntText(seed, -1, 2**53 - 1, description='seed', layout=W.Layout(width='260px'))
         self.scaling = W.FloatSlider(1., min=0., max=1.5, step=0.05, description='latent scaling', **{**slider, 'readout_format': '.2f'})
+        half = len(names)//2
         words = [f'{name} {i % half + 1}'.strip() for i, name in enumerate(names)]
         self.sliders = [W.FloatSlider(0., min=-8., max=8., step=0.1, description=word, **slider) for word in words]
         def button(text, tip): return W.Button(description=text, tooltip=tip, layout=W.Layout(width='78px'))
@@ -85,12 +86,10 @@ class Explorer(Fallback, _Controls):
         "Load the generator, find its directions and paint; raises `InputError` where there is no such run, start or device"
         self.generator = LoadedGenerator(run, device)
         self.base, self.origin = to_latents(start, self.generator)[:1], self._named(start)
-        net, size = self.generator.network, self.generator.latent_size
-        n = min(6, size)
-        self.directions = torch.cat([weight_directions(net, n), activation_directions(net, size, n)])
+        self.directions = strongest_directions(self.generator)
         self.history, self._last, self._quiet, self.kept = [], None, False, []
         self.names = [name for name, _ in name_directions(self.generator, self.directions)]
-        controls = self._make_controls(self._box_of(self.origin), n, self.names, self.generator.shape)
+        controls = self._make_controls(self._box_of(self.origin), self.names, self.generator.shape)
         super().__init__([W.HBox([W.VBox([self.image, self.status]), controls]), self.shelf])
         for control in (self.seed, self.scaling, *self.sliders): control.observe(self._changed, 'value')
         actions = ((self.random, self._on_random), (self.reset, self._on_reset), (self.undo, self._on_undo), (self.keep, self._on_keep))

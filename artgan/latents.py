@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WORDS', 'LoadedGenerator', 'enlarge', 'save_picture', 'read_latent', 'to_latents', 'weight_directions',
-           'maps_by_side', 'activation_directions', 'looks', 'name_directions']
+           'maps_by_side', 'activation_directions', 'strongest_directions', 'looks', 'name_directions']
 
 # %% ../nbs/08c_latents.ipynb #52292008
 import base64, json, os, warnings
@@ -180,6 +180,15 @@ def activation_directions(
     places = torch.linalg.eigh((x @ x.T).double())[1][:, -n:].flip(1).float()  # [samples, n], of the pictures along the components
     along = torch.linalg.lstsq(z.flatten(1), places).solution.T  # how each component goes with the latent
     return _upright(torch.nn.functional.normalize(along, dim=1))
+
+# %% ../nbs/08c_latents.ipynb #c170acea
+def strongest_directions(
+    generator:LoadedGenerator, # whose they are
+    n:int=6, # of each kind, if its latents have as many numbers
+)->torch.Tensor: # [2n, latent_size]: those of the weights, then those of the activations
+    "Both kinds"
+    n = min(n, generator.latent_size)
+    return torch.cat([weight_directions(generator.network, n), activation_directions(generator.network, generator.latent_size, n)])
 
 # %% ../nbs/08c_latents.ipynb #d0639922
 WORDS = {'light': ('darker', 'lighter'), 'warmth': ('cooler', 'warmer'), 'contrast': ('less contrast', 'more contrast'),

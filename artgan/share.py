@@ -10,13 +10,12 @@ import base64, gzip, hashlib, html, json, re, tempfile
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from .core import InputError, written_whole
 from .shapes import shown_shape
-from .runs import read_about, read_history
+from .runs import read_about, read_history, run_path
 from .weights import PAINTINGS, images_seen, load_network
-from .latents import LoadedGenerator, activation_directions, name_directions, weight_directions
+from .latents import LoadedGenerator, name_directions, strongest_directions
 from .onnx_export import export_onnx
 
 # %% ../nbs/12e_share.ipynb #c7cd6152
@@ -51,8 +50,7 @@ def page_directions(
     n:int=8, # at most so many
 )->list: # dictionaries of a name, and the direction as a list of floats
     "Directions for a page, those with a name first"
-    most = min(6, generator.latent_size)
-    found = torch.cat([weight_directions(generator.network, most), activation_directions(generator.network, generator.latent_size, most)])
+    found = strongest_directions(generator)
     named, kept, counts = name_directions(generator, found), [], {}
     for i in sorted(range(len(found)), key=lambda i: (not named[i][0], -named[i][1])):
         if len(kept) < n and all(abs(float(found[i] @ found[j])) < 0.7 for j in kept): kept.append(i)
@@ -105,15 +103,16 @@ def page_card(
     if run is None: return _carried() + ([['licence', licence]] if licence else [])
     if Path(getattr(run, 'path', run)).expanduser().is_file(): return _of_file(run, licence)
     about, history = read_about(run), read_history(run)
-    c, last = about['config'], about['sessions'][-1]
+    if not len(history['step']): raise InputError(f'{run_path(run)} has no step yet: train first')
+    c, last = about['config'], (about['sessions'] or [{}])[-1]  # a configuration that was damaged has lost its sessions
     data, hours = c.get('data') or {}, history['seconds'][-1]/3600
     time = f'{hours:.1f} hours' if hours >= 1 else f'{60*hours:.0f} minutes'
     rows = [['trained on', f"{data.get('pictures', 'an unknown number of')} pictures: {data.get('name', 'without a name')}"],
-            ['seen', f"{history['images'][-1]:,} pictures in {time} on {last['device']}"],
+            ['seen', f"{history['images'][-1]:,} pictures in {time} on {last.get('device', 'an unknown device')}"],
             ['network', _network_in_words(c)],
             ['scores', _scores(run, score)], ['licence', licence or 'not stated']]
     if c.get('start'): rows.insert(1, ['began from', f"another network, {c['start']['generator'][:12]}..., whose licence holds here too"])
-    return rows + [['made with', f"artgan {last['artgan']}"]]
+    return rows + [['made with', f"artgan {last.get('artgan', '')}"]]
 
 # %% ../nbs/12e_share.ipynb #367236f4
 def _filled(template, **places):

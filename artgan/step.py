@@ -155,9 +155,9 @@ def logits_of(
 @torch.no_grad()
 def _numbers(loss, real_logits, fake_logits):
     "Mean probability of being real, of real pictures and of fakes, or nan; their mean logits; on how many real ones D is ahead, -1 to 1"
-    probabilities = [x.sigmoid().mean() if loss == 'logistic' else torch.full_like(x.mean(), torch.nan) for x in (real_logits, fake_logits)]
-    ahead = (real_logits - fake_logits.mean()).sign().mean()
-    return *probabilities, real_logits.mean(), fake_logits.mean(), ahead
+    real, fake = real_logits.mean(), fake_logits.mean()
+    probabilities = [x.sigmoid().mean() if loss == 'logistic' else torch.full_like(real, torch.nan) for x in (real_logits, fake_logits)]
+    return *probabilities, real, fake, (real_logits - fake).sign().mean()
 
 # %% ../nbs/07_step.ipynb #e333b541
 def adam(
