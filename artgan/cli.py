@@ -27,12 +27,14 @@ from .losses import LOSSES
 from .recipes import RECIPES, Recipe
 from .step import precisions
 from .runs import read_history, run_path, sample_grids
-from .weights import generate, save_pictures
+from .latents import LoadedGenerator, to_latents
+from .samples import cut_out, write_grid, write_samples
 from .onnx_export import export_onnx
 from .video import make_video
 from .results import plot_losses, plot_metrics, plot_scores, score_run
 from .compare import compare
 from .costs import cost_table
+from .watching import watch
 from .walks import walk
 from .share import share_run
 from .train import fit
@@ -104,12 +106,17 @@ def _given(args, *but):
 
 # %% ../nbs/13_cli.ipynb #b7c4500a
 def _generate(args):
-    run, out, seed = args.run, args.out, getattr(args, 'seed', 0)
-    if out or not run: folder = Path(out or 'artgan-paintings')
-    else: folder = Path(run).with_suffix('')/'pictures' if Path(run).is_file() else run_path(run)/'pictures'
-    pictures = generate(run, **_given(args, 'run', 'out'))
-    save_pictures(pictures, folder, run, seed)  # each with its latent inside; nothing there is overwritten
-    say(f'{len(pictures)} pictures in {folder}')
+    how = _given(args, 'run', 'out', 'grid', 'columns', 'latents')
+    if args.latents: how['latents'] = to_latents(_points(args.latents), LoadedGenerator(args.run, 'cpu'))
+    if args.grid: return say(write_grid(args.grid, args.run, columns=args.columns, **how))
+    paths = write_samples(args.run, folder=args.out, **how)  # each with its latent inside; nothing there is overwritten
+    say(f'{len(paths)} pictures in {paths[0].parent}')
+
+# %% ../nbs/13_cli.ipynb #f960e83a
+def _points(words): # seeds, and the names of files
+    return [int(w) if re.fullmatch('-?[0-9]+', w) else w for w in words]
+
+def _latent(args): say(cut_out(args.grid, args.row, args.column, args.out))
 
 # %% ../nbs/13_cli.ipynb #2243ce49
 def _video(args): say(make_video(args.run, args.out, **_given(args, 'run', 'out')))
@@ -117,8 +124,7 @@ def _video(args): say(make_video(args.run, args.out, **_given(args, 'run', 'out'
 def _export(args): say(export_onnx(args.run, args.out, **_given(args, 'run', 'out', 'onnx')))
 
 def _walk(args):
-    seeds = [int(s) if re.fullmatch('-?[0-9]+', s) else s for s in args.seeds]
-    found = walk(args.run, seeds, out=args.out, **_given(args, 'run', 'seeds', 'out'))
+    found = walk(args.run, _points(args.seeds), out=args.out, **_given(args, 'run', 'seeds', 'out'))
     for file in (found.path, found.strip): say(file)
 
 def _compare(args):
@@ -128,6 +134,8 @@ def _compare(args):
     with written_whole(Path(args.out)) as tmp: (figure := found.plot()).savefig(tmp, dpi=120)
     plt.close(figure)
     say(args.out)
+
+def _watch(args): watch(args.run, **_given(args, 'run'))
 
 def _share(args): say(share_run(args.run, args.out, **_given(args, 'run', 'out')))
 
@@ -206,27 +214,44 @@ def _add_training(command):
     add('--out', dest='data_dir', default='.', help='folder to put them in (default: .)')
 
 # %% ../nbs/13_cli.ipynb #546f7e6d
+_films = '.webm, .mp4, .avi, .gif or .webp file, or without a suffix a folder of frames'
+
 def _add_using(command):
     "The commands that use a run"
-    add = command('generate', _generate, 'make new pictures from saved weights', _options(generate, 'run', 'n'))
+    add = command('generate', _generate, 'make new pictures from saved weights', _options(write_samples, 'run', 'n', 'folder', 'latents'))
     add('run', nargs='?', help='a run folder, or a G.safetensors file; the paintings that artgan carries if left out')
     add('-n', '--n', type=int, metavar='N', help='how many (default: 64)', default=64)
+    add('--latents', nargs='+', metavar='LATENT', help='instead of the pictures of a seed: PNGs that carry a latent, seeds, .npy files')
     add('--out', help='folder for the pictures; pictures/ in the run folder, or artgan-paintings without one, if left out')
+    add('--grid', metavar='FILE', help='write one .png with all pictures in it instead')
+    add('--columns', type=int, metavar='N', help='pictures in a row of the grid; as many as there are rows if left out')
+
+    add = command('latent', _latent, 'cut one picture out of a grid, with its latent', {})
+    add('grid', help='a PNG of "generate --grid", or a sample grid in the folder of a run')
+    add('--row', type=int, required=True, metavar='N', help='from 1')
+    add('--column', type=int, required=True, metavar='N', help='from 1')
+    add('--out', help='.png file; beside the grid if left out')
 
     add = command('video', _video, 'make a video of all sample grids', _options(make_video, 'run', 'path'))
     add('run', help='the run folder, such as runs/my-pictures')
-    add('--out', help='.webm, .mp4 or .avi file; training.webm in the run folder if left out')
+    add('--out', help=f'{_films}; training.webm in the run folder if left out')
 
     add = command('score', _score, 'say how good, diverse and original its pictures are', _options(score_run, 'run', 'n', 'features'))
     add('run', help='the run folder, such as runs/my-pictures')
     add('-n', '--n', type=int, metavar='N', help='pictures to generate, and to compare with (default: 2000)', default=2000)
     add('--features', choices=['lite0', 'inception'], help='the network that looks at the pictures', default='lite0')
 
+# %% ../nbs/13_cli.ipynb #3100a722
+def _add_sharing(command):
+    "The commands that show a run to others"
     add = command('walk', _walk, 'make a film through latents', _options(walk, 'run', 'seeds', 'out'))
     add('run', nargs='?', help='a run folder, or a G.safetensors file; the paintings that artgan carries if left out')
     where = 'where to pass: seeds, or PNGs that carry a latent (default: 0 1 2 3)'
     add('--seeds', nargs='+', metavar='SEED', default=['0', '1', '2', '3'], help=where)
-    add('--out', help='.webm, .mp4 or .avi file; the next free walk-0001.webm in kept/ of the run if left out')
+    add('--out', help=f'{_films}; the next free walk-0001.webm in kept/ of the run if left out')
+
+    add = command('watch', _watch, 'show how a run of another process stands; Ctrl-C ends only this', _options(watch, 'run', 'show'))
+    add('run', help='the run folder, such as runs/my-pictures')
 
     add = command('compare', _compare, 'put several runs beside each other: scores, and what differs', {})
     add('runs', nargs='+', metavar='run', help='the run folders')
@@ -262,6 +287,7 @@ def _parser():
 
     _add_training(command)
     _add_using(command)
+    _add_sharing(command)
     return parser
 
 # %% ../nbs/13_cli.ipynb #95878c44

@@ -7,11 +7,11 @@ __all__ = ['WORDS', 'LoadedGenerator', 'enlarge', 'save_picture', 'read_latent',
            'maps_by_side', 'activation_directions', 'strongest_directions', 'looks', 'name_directions']
 
 # %% ../nbs/08c_latents.ipynb #52292008
-import base64, json, os, warnings
+import os, warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image
 import torch
 
 from .core import InputError, check_device, check_whole, free_name, written_whole
@@ -20,7 +20,7 @@ from .data import to_bytes
 from .metrics import to_lab
 from .models import Basis, inner_layers
 from .runs import weights_digest
-from .weights import draw_latents, load_network
+from .weights import check_latents, draw_latents, latent_info, load_network, read_latent_info
 
 # %% ../nbs/08c_latents.ipynb #86ec1b27
 class LoadedGenerator:
@@ -59,15 +59,6 @@ def enlarge(
     size = image.size if pixels is None else fitted(image.size, pixels, step)
     return image if image.size == size else image.resize(size, Image.LANCZOS)
 
-# %% ../nbs/08c_latents.ipynb #8b5efebf
-def _checked(latents, generator): # a tensor that is meant as latents -> float32 [N, latent_size, 1, 1] on the CPU
-    latents = latents.detach().cpu().float()
-    if latents.dim() in (1, 3): latents = latents[None]
-    if latents.dim() not in (2, 4) or not len(latents) or latents[0].numel() != generator.latent_size:
-        raise InputError(f'a latent has shape {tuple(latents.shape)}; this generator takes [N, {generator.latent_size}]')
-    if not latents.isfinite().all(): raise InputError('a latent holds numbers that are not finite: draw another one')
-    return latents.reshape(len(latents), -1, 1, 1)
-
 # %% ../nbs/08c_latents.ipynb #da1f77ad
 def save_picture(
     generator:LoadedGenerator, # which paints it
@@ -76,13 +67,10 @@ def save_picture(
     pixels:int=None, # longer side of the picture; None: the network's
 )->Path: # a new file, kept-0001.png and so on
     "Keep a picture and its latent in one PNG; raises `InputError` where the latent does not fit"
-    latent, folder = _checked(latent, generator), Path(folder or generator.folder).expanduser()
+    latent, folder = check_latents(latent, generator.latent_size), Path(folder or generator.folder).expanduser()
     if len(latent) != 1: raise InputError(f'here are {len(latent)} latents: save one picture at a time')
-    numbers = latent.flatten().numpy().astype('<f4').tobytes()
-    about = PngImagePlugin.PngInfo()
-    about.add_text('artgan', json.dumps({'latent': base64.b64encode(numbers).decode(), 'generator': generator.digest}))
     image, path = enlarge(generator(latent)[0], pixels), free_name(folder, 'kept', '.png')
-    with written_whole(path) as tmp: image.save(tmp, pnginfo=about)
+    with written_whole(path) as tmp: image.save(tmp, pnginfo=latent_info(latent, generator.digest))
     return path
 
 # %% ../nbs/08c_latents.ipynb #2aa62d63
@@ -91,13 +79,8 @@ def read_latent(
     generator:LoadedGenerator=None, # which is to paint it again; None: any
 )->torch.Tensor: # [1, latent_size, 1, 1]
     "The latent that a picture came from; warns if other weights painted it, raises `InputError` where there is none or it does not fit"
-    path = Path(path).expanduser()
-    try:
-        with Image.open(path) as image: about = json.loads(image.text['artgan'])
-        numbers, digest = np.frombuffer(base64.b64decode(about['latent']), '<f4').copy(), str(about['generator'])
-    except (OSError, SyntaxError, AttributeError, KeyError, TypeError, ValueError) as e:
-        raise InputError(f'{path} is not a picture that was kept here: there is no latent in it ({type(e).__name__}: {e})') from e
-    latent = torch.from_numpy(numbers).view(1, -1, 1, 1)
+    about = read_latent_info(path)
+    latent, digest = about['latent'], str(about['generator'])
     if generator is None: return latent
     if latent.numel() != generator.latent_size:
         raise InputError(f'{path} holds a latent of {latent.numel()} numbers, this generator takes {generator.latent_size}: '
@@ -108,8 +91,14 @@ def read_latent(
     return latent
 
 # %% ../nbs/08c_latents.ipynb #eb8a7f92
+def _numbers_in(path): # an .npy file
+    try: found = np.load(Path(path).expanduser(), allow_pickle=False)
+    except (OSError, ValueError) as e: raise InputError(f'{path} is not a file of numbers that numpy.save wrote: {e}') from e
+    if found.dtype.kind not in 'fiu': raise InputError(f'{path} holds {found.dtype}, not numbers')
+    return found.astype(np.float32)
+
 def to_latents(
-    points, # a seed, a kept PNG, a tensor or array [N, latent_size] or [N, latent_size, 1, 1], or a list of these
+    points, # a seed, a kept PNG, an .npy file, a tensor or array [N, latent_size] or [N, latent_size, 1, 1], or a list of these
     generator:LoadedGenerator, # for which generator
 )->torch.Tensor: # [N, latent_size, 1, 1]
     "Latents from whatever names them; raises `InputError` where that does not fit"
@@ -118,8 +107,9 @@ def to_latents(
     if isinstance(points, (list, tuple, range)):
         if not len(points): raise InputError('there are no latents: pass seeds, kept pictures or tensors')
         return torch.cat([to_latents(p, generator) for p in points])
+    if isinstance(points, (str, os.PathLike)) and Path(points).suffix == '.npy': points = torch.from_numpy(_numbers_in(points))
     if isinstance(points, (str, os.PathLike)): return read_latent(points, generator)
-    if torch.is_tensor(points): return _checked(points, generator)
+    if torch.is_tensor(points): return check_latents(points, generator.latent_size)
     if not isinstance(points, (int, np.integer)) or isinstance(points, bool):
         raise InputError(f'{points!r} is not a latent: pass a seed, a kept picture or a tensor')
     if not -2**63 <= points < 2**64: raise InputError(f'{points} is too large for a seed: take one below 2**64')

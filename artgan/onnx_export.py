@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from .core import InputError, written_whole
+from .core import InputError, as_new_file, written_whole
 from .runs import weights_digest
 from .weights import draw_latents, load_network
 
@@ -78,10 +78,7 @@ def _onnx_path(run, path):
     if path is None:
         run = Path(getattr(run, 'path', run)).expanduser()
         path = run/'G.onnx' if run.is_dir() else run.with_suffix('.onnx')
-    path = Path(path).expanduser()
-    if path.suffix != '.onnx': raise InputError(f'{path}: the suffix must be .onnx')
-    if path.exists(): raise InputError(f'{path} exists already: pass another name, or remove it')
-    return path
+    return as_new_file(path, '.onnx')
 
 def export_onnx(
     run=None, # a run, one of its checkpoints, or a G.safetensors file; None: the generator of paintings that artgan carries

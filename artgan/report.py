@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 import artgan
-from .core import InputError, as_number, as_path, check_device, has_bfloat16, progress, written_whole
+from .core import as_new_file, as_number, check_device, has_bfloat16, progress, written_whole
 from .shapes import shown_shape
 from .data import Batches
 from .demo import demo_art
@@ -135,8 +135,7 @@ def gpu_report(
     show:bool=True, # show a progress bar
 )->Path: # where it is
     "Write what this device does with each recipe; raises `InputError` where the file exists"
-    path, device, minutes = as_path(out, 'out'), check_device(device), as_number('minutes', minutes, above=0)
-    if path.exists(): raise InputError(f'{path} exists already: pass another name')
+    path, device, minutes = as_new_file(out, name='out'), check_device(device), as_number('minutes', minutes, above=0)
     lines = [machine_line(device), f'CUDA {torch.version.cuda}' if device.type == 'cuda' else 'no CUDA', '']
     lines += ['TESTS', _tests() if tests else 'left out', '', *_pace_lines(device, minutes, sizes, recipes, show)]
     cases = [(recipe, min(sizes), device, precision) for recipe in recipes for precision in _precisions(device)]

@@ -335,9 +335,9 @@ class _Uses:
         path = Path(self.path)/'checkpoints/best.pt'
         return path if path.is_file() else None
 
-    def generate(self, n=64, seed=0, device=None, batch_size=64):
-        "New pictures from the saved weights, uint8 [n, size, size, channels], by `generate`"
-        return generate(self, n, seed, device, batch_size)
+    def generate(self, n=64, seed=0, device=None, batch_size=64, latents=None, truncation=None):
+        "New pictures from the saved weights, uint8 [n, height, width, channels], by `generate`"
+        return generate(self, n, seed, device, batch_size, latents, truncation)
 
     def score(self, data=None, n=2000, features='lite0', device=None):
         "All metrics of the generator, by `score_run`"

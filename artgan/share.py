@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .core import InputError, written_whole
+from .core import InputError, as_new_file, written_whole
 from .shapes import shown_shape
 from .runs import read_about, read_history, run_path
 from .weights import PAINTINGS, images_seen, load_network
@@ -139,8 +139,7 @@ def share_run(
     "One page that paints in any browser; raises `InputError` where `path` exists, or there is no such run or runtime"
     folder = None if run is None else Path(getattr(run, 'path', run)).expanduser()
     if path is None: path = 'paintings.html' if run is None else folder.with_suffix('.html') if folder.is_file() else folder/'share.html'
-    path = Path(path).expanduser()
-    if path.exists(): raise InputError(f'{path} exists already: pass another name, or remove it')
+    path = as_new_file(path)
     inlined, card, generator = _inlined(runtime) if runtime else '', page_card(run, licence, score), LoadedGenerator(run, 'cpu')
     about = dict(latent_size=generator.latent_size, channels=generator.channels, shape=generator.shape, generator=generator.digest,
                  directions=page_directions(generator), card=card, runtime=_fetched())

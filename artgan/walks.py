@@ -18,14 +18,14 @@ import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 
-from .core import InputError, check_whole, free_name, progress, written_whole
+from .core import InputError, as_new_file, check_whole, free_name, progress, written_whole
 from .shapes import fitted
 from .pixels import to_mode, to_shape
 from .modes import mode_of, over_checkerboard, over_grey
 from .data import to_bytes, to_float
 from .features import feature_network, metrics_available
 from .weights import draw_latents
-from .video import CODECS, check_video, open_writer
+from .video import film_path, write_film
 from .latents import LoadedGenerator, enlarge, to_latents
 
 # %% ../nbs/12a_walks.ipynb #9b79e579
@@ -69,7 +69,9 @@ class Walk:
     def _repr_html_(self):
         encoded = lambda p: base64.b64encode(p.read_bytes()).decode()
         player = '<video controls loop muted autoplay width="256" height="256" src="data:video/{};base64,{}"></video><br>'
-        film = player.format(self.path.suffix[1:], encoded(self.path)) if self.path.suffix in ('.webm', '.mp4') else ''
+        kind = self.path.suffix[1:].lower()
+        film = player.format(kind, encoded(self.path)) if kind in ('webm', 'mp4') else ''
+        if kind in ('gif', 'webp'): film = f'<img width="256" src="data:image/{kind};base64,{encoded(self.path)}"><br>'
         return f'{film}<img style="max-width:100%" src="data:image/png;base64,{encoded(self.strip)}">'
 
 # %% ../nbs/12a_walks.ipynb #419ea1c6
@@ -83,26 +85,15 @@ def _check_walk(seeds, seconds, fps, pixels, out): # the seeds as a list, and th
     check_whole('pixels', pixels, 16)
     if pixels % 2: raise InputError(f'pixels is {pixels}; video needs an even number')
     if out is None: return list(seeds), None
-    if not isinstance(out, (str, os.PathLike)): raise InputError(f'out is {out!r}: pass the name of the video, for instance walk.webm')
-    path = Path(out).expanduser()
-    if path.suffix.lower() not in CODECS: raise InputError(f'{path}: the suffix chooses the codec and must be one of {", ".join(CODECS)}')
-    for file in path, path.with_suffix('.png'):
-        if file.exists(): raise InputError(f'{file} exists already: pass another name')
+    path = film_path(out, 'out')
+    as_new_file(path.with_suffix('.png'), name='out')
     return list(seeds), path
 
 # %% ../nbs/12a_walks.ipynb #02aa08e3
-def _write_walk(path, generator, latents, fps, pixels):
+def _frames(generator, latents, pixels):
     "A frame for each latent"
-    size = fitted(generator.shape, pixels, step=2)[::-1]  # width and height
-    with written_whole(path) as part:
-        writer = open_writer(part, fps, size)
-        try:
-            for batch in progress(latents.split(64), desc='walk', unit=' batches'):
-                for picture in generator(batch):
-                    frame = over_checkerboard(enlarge(picture, pixels, 2)).convert('RGB')
-                    writer.write(np.asarray(frame)[..., ::-1].copy())
-        finally: writer.release()
-        check_video(part, len(latents), size)
+    for batch in progress(latents.split(64), desc='walk', unit=' batches'):
+        for picture in generator(batch): yield np.asarray(over_checkerboard(enlarge(picture, pixels, 2)).convert('RGB'))
 
 # %% ../nbs/12a_walks.ipynb #5d9a843b
 def walk(
@@ -113,7 +104,7 @@ def walk(
     loop:bool=True, # come back to the first
     ease:bool=True, # slow down at each
     pixels:int=256, # longer side of the video
-    out=None, # the video, .webm or .mp4; None: walk-0001.webm and so on in the folder where pictures are kept
+    out=None, # new .webm, .mp4, .avi, .gif, .webp, or folder of frames, without a suffix; None: walk-0001.webm and so on in kept/
     device=None, # where to compute; None: the GPU if there is one
 )->Walk: # which a notebook shows as a player
     "A film through latents, and its strip of stills; raises `InputError` before anything is written"
@@ -121,7 +112,8 @@ def walk(
     generator = LoadedGenerator(run, device)
     latents = path_through(to_latents(seeds, generator), max(1, round(seconds*fps)), loop, ease)
     path = path or free_name(generator.folder, 'walk', '.webm', '.png')
-    _write_walk(path, generator, latents, fps, pixels)
+    size = fitted(generator.shape, pixels, step=2)[::-1]  # width and height
+    write_film(path, _frames(generator, latents, pixels), len(latents), fps, size)
     stills = generator(latents[torch.linspace(0, len(latents) - 1, 12).round().long()])
     with written_whole(path.with_suffix('.png')) as part: over_checkerboard(enlarge(np.concatenate(stills, 1))).save(part)
     return Walk(path, path.with_suffix('.png'), latents)

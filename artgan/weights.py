@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['PAINTINGS', 'read_pickle', 'read_safetensors', 'images_seen', 'load_network', 'load_generator', 'load_discriminator',
-           'draw_latents', 'generate', 'latent_info', 'read_latent_info', 'save_pictures', 'save_half']
+           'each_latent', 'draw_latents', 'check_latents', 'truncate', 'generate', 'latent_info', 'read_latent_info',
+           'free_series', 'write_picture', 'save_pictures', 'save_half']
 
 # %% ../nbs/08a_weights.ipynb #a99953f1
 import base64, itertools, json, os, pickle, warnings, zipfile
@@ -16,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 import torch
 
 import artgan
-from .core import InputError, check_device, check_whole, progress, written_whole
+from .core import InputError, as_new_file, as_number, check_device, check_whole, progress, written_whole
 from .data import to_bytes
 from .models import discriminator, generator
 from .runs import checkpoints, load_verified, pack_weights, run_path, weights_digest
@@ -184,6 +185,15 @@ def _check_seed(
         raise InputError(f'seed is {seed!r}; it must be a whole number of at most 63 bits, such as 0')
     return int(seed)
 
+def each_latent(
+    latent_size:int, # numbers per latent
+    seed:int=0, # latent i depends on the seed and on i alone
+): # an iterator without end of float32 [latent_size, 1, 1] on the CPU, from N(0, 1)
+    "The latents of a seed, one after the other"
+    check_whole('latent_size', latent_size, 1)
+    source = torch.Generator().manual_seed(_check_seed(seed))
+    return (torch.randn(int(latent_size), 1, 1, generator=source) for _ in itertools.count())
+
 def draw_latents(
     n:int, # number of latents
     latent_size:int, # numbers per latent
@@ -191,9 +201,30 @@ def draw_latents(
 )->torch.Tensor: # float32 [n, latent_size, 1, 1] on the CPU, from N(0, 1)
     "Latents from a seed, of which the first ones stay the same when more are drawn; InputError where an argument is no whole number"
     check_whole('n', n, 1)
-    check_whole('latent_size', latent_size, 1)
-    source = torch.Generator().manual_seed(_check_seed(seed))
-    return torch.stack([torch.randn(int(latent_size), 1, 1, generator=source) for _ in range(n)])
+    return torch.stack([*itertools.islice(each_latent(latent_size, seed), n)])
+
+# %% ../nbs/08a_weights.ipynb #9a5a9eb9
+def check_latents(
+    latents, # tensor or array [N, latent_size] or [N, latent_size, 1, 1], or without the first axis
+    latent_size:int, # numbers per latent that the generator takes
+)->torch.Tensor: # float32 [N, latent_size, 1, 1] on the CPU
+    "A caller's latents; raises `InputError` where they do not fit or are not finite"
+    latents = torch.as_tensor(latents).detach().cpu().float()
+    if latents.dim() in (1, 3): latents = latents[None]
+    if latents.dim() not in (2, 4) or not len(latents) or latents[0].numel() != latent_size:
+        raise InputError(f'a latent has shape {tuple(latents.shape)}; this generator takes [N, {latent_size}]')
+    if not latents.isfinite().all(): raise InputError('a latent holds numbers that are not finite: draw another one')
+    return latents.reshape(len(latents), -1, 1, 1)
+
+def truncate(
+    latents:torch.Tensor, # of any shape, from N(0, 1)
+    truncation:float=None, # no number is to be further from 0; None: as they are
+)->torch.Tensor: # from N(0, 1) cut off at both sides
+    "More ordinary latents in the same order (Brock, Donahue and Simonyan 2019, by quantiles); `InputError` unless the bound is above 0"
+    if truncation is None: return latents
+    bound = torch.tensor(as_number('truncation', truncation, above=0), dtype=torch.float64)
+    low, high = torch.special.ndtr(-bound), torch.special.ndtr(bound)
+    return torch.special.ndtri(low + torch.special.ndtr(latents.double())*(high - low)).clamp(-bound, bound).to(latents.dtype)
 
 # %% ../nbs/08a_weights.ipynb #e67a989c
 @torch.inference_mode()
@@ -203,13 +234,16 @@ def generate(
     seed:int=0, # picture i depends on the seed and on i alone
     device=None, # where to compute; None: the GPU if there is one
     batch_size:int=64, # pictures computed at once
+    latents:torch.Tensor=None, # [N, latent_size] or [N, latent_size, 1, 1], to be painted in place of `n` from `seed`
+    truncation:float=None, # more ordinary pictures of fewer kinds, from about 0.5 to 2; None: as they come; see `truncate`
 )->np.ndarray: # uint8 [n, height, width, channels]; four channels are RGBA as files have it, colour divided by alpha
     "New pictures from the saved weights of a run, in evaluation mode; InputError where an argument or the run is at fault"
     check_whole('n', n, 1)
     check_whole('batch_size', batch_size, 1)
     seed, device = _check_seed(seed), check_device(device)
     network, spec = load_network(run, device)
-    batches = draw_latents(n, spec['latent_size'], seed).split(int(batch_size))
+    z = draw_latents(n, spec['latent_size'], seed) if latents is None else check_latents(latents, spec['latent_size'])
+    batches = truncate(z, truncation).split(int(batch_size))
     return torch.cat([to_bytes(network(batch.to(device))) for batch in progress(batches, desc='generating', unit=' batches')]).numpy()
 
 # %% ../nbs/08a_weights.ipynb #ab00f2a5
@@ -232,11 +266,11 @@ def read_latent_info(
         with Image.open(Path(path).expanduser()) as image: about = json.loads(image.text['artgan'])
         numbers = np.frombuffer(base64.b64decode(about['latent']), '<f4').copy()
         return {**about, 'latent': torch.from_numpy(numbers).view(1, -1, 1, 1), 'generator': about['generator']}
-    except (OSError, AttributeError, KeyError, TypeError, ValueError) as e:
+    except (OSError, SyntaxError, AttributeError, KeyError, TypeError, ValueError) as e:
         raise InputError(f'{path} was not written by artgan: there is no latent in it ({type(e).__name__}: {e})') from e
 
 # %% ../nbs/08a_weights.ipynb #c16463e3
-def _free_series(
+def free_series(
     folder:Path, # where the files are to be
     stem:str, # how their names begin
 )->str: # the stem, or stem.2, stem.3 and so on, which no file there begins with
@@ -245,6 +279,16 @@ def _free_series(
     return next(name for k in itertools.count(1) if (name := stem if k == 1 else f'{stem}.{k}') not in taken)
 
 # %% ../nbs/08a_weights.ipynb #a7bcdddd
+def write_picture(
+    path:Path, # the PNG to write
+    picture:np.ndarray, # uint8 [height, width, channels]
+    latent:torch.Tensor, # [1, latent_size, 1, 1] or [latent_size]
+    digest:str, # of the generator
+    **more, # what else is to be known: names and plain values
+):
+    "A picture and where it comes from"
+    with written_whole(path) as tmp: Image.fromarray(picture.squeeze()).save(tmp, format='PNG', pnginfo=latent_info(latent, digest, **more))
+
 def save_pictures(
     pictures:np.ndarray, # uint8 [n, height, width, channels], as `generate` gives them
     folder, # where to; made if it is not there
@@ -260,11 +304,10 @@ def save_pictures(
     if latents.shape != (len(pictures), spec['latent_size'], 1, 1):
         raise InputError(f"{len(pictures)} pictures of this generator need latents [{len(pictures)}, {spec['latent_size']}, 1, 1], "
                          f'these are {[*latents.shape]}')
-    stem = _free_series(folder, f"{f'seed{seed}' if source else 'picture'}-{digest[:8]}")
+    stem = free_series(folder, f"{f'seed{seed}' if source else 'picture'}-{digest[:8]}")
     paths = [folder/f'{stem}-{i:05d}.png' for i in range(len(pictures))]
     for i, (path, picture, latent) in enumerate(zip(paths, pictures, latents)):
-        about = latent_info(latent, digest, number=i, **source)
-        with written_whole(path) as tmp: Image.fromarray(picture.squeeze()).save(tmp, pnginfo=about)
+        write_picture(path, picture, latent, digest, number=i, **source)
     return paths
 
 # %% ../nbs/08a_weights.ipynb #158fc6e7
@@ -278,11 +321,8 @@ def save_half(
     both:bool=False, # write its discriminator, too, beside it, so that others' runs can begin from the two
 )->Path: # the file
     "The generator of a run in one file, in half precision, to be shared; InputError where `path` exists or has another suffix"
-    path = Path(path).expanduser()
-    if path.suffix != '.safetensors': raise InputError(f'{path}: the suffix must be .safetensors')
-    second = path.with_name(f'{path.stem}-D.safetensors')
-    for file in (path, second)[:1 + both]:
-        if file.exists(): raise InputError(f'{file} exists already: pass another name, or remove it')
+    path = as_new_file(path, '.safetensors')
+    if both: second = as_new_file(path.with_name(f'{path.stem}-D.safetensors'))
     network, spec = load_network(run, 'cpu')
     if both: _write_half(load_discriminator(run), spec, second, images_seen(run))
     _write_half(network, spec, path, images_seen(run))
