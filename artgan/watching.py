@@ -6,7 +6,7 @@
 __all__ = ['sparkline', 'text_page', 'watch']
 
 # %% ../nbs/10f_watching.ipynb #70fd59af
-import re, sys, time
+import re, shutil, sys, time
 from types import SimpleNamespace
 
 import numpy as np
@@ -120,7 +120,8 @@ class _Page:
         if page == self.last: return
         over = f'\x1b[{self.lines}F\x1b[J' if self.lines and draws_bars(self.stream) and not in_kernel() else ''
         say(over + page if over or not self.lines else f'\n{page}', file=self.stream)
-        self.last, self.lines = page, page.count('\n') + 1
+        width = shutil.get_terminal_size().columns
+        self.last, self.lines = page, sum(max(1, -(-len(line)//width)) for line in page.splitlines())  # as the terminal breaks them
 
     def close(self): "What was printed stays"
 
