@@ -8,6 +8,8 @@ import time
 import pytest
 from PIL import Image
 
+from artgan.cli import main
+
 
 @pytest.mark.skipif(os.name == 'nt', reason='Windows sends signals differently')
 def test_a_run_that_sigterm_stopped_is_saved_and_the_shell_does_not_go_on(art):
@@ -21,3 +23,18 @@ def test_a_run_that_sigterm_stopped_is_saved_and_the_shell_does_not_go_on(art):
     out, err = process.communicate(timeout=120)
     assert process.returncode == 143 and 'the same call goes on from here' in out and 'Traceback' not in err
     assert os.path.exists('run/G.safetensors')
+
+
+def test_generate_goes_on_where_it_was_interrupted(tmp_path, monkeypatch, capsys):
+    import artgan.samples
+    write, line = artgan.samples.write_picture, ['generate', '-n', '70', '--seed', '5', '--out', str(tmp_path/'made'), '--device', 'cpu']
+    def interrupted(path, *more, number, **about):
+        if number == 66: raise KeyboardInterrupt
+        write(path, *more, number=number, **about)
+    monkeypatch.setattr(artgan.samples, 'write_picture', interrupted)
+    assert main(line) == 130
+    before = {p: p.read_bytes() for p in (tmp_path/'made').iterdir()}
+    assert len(before) == 66
+    monkeypatch.setattr(artgan.samples, 'write_picture', write)
+    assert main(line) == 0 and '70 pictures in' in capsys.readouterr().out
+    assert len(list((tmp_path/'made').iterdir())) == 70 and all(p.read_bytes() == content for p, content in before.items())
