@@ -14,11 +14,12 @@ html_baseurl = f"https://{cfg['user']}.github.io/{cfg['repo']}/"
 html_theme_options = {
     'repository_url': cfg['git_url'], 'use_repository_button': True, 'use_download_button': False, 'use_fullscreen_button': False,
     'show_navbar_depth': 1, 'show_toc_level': 2, 'home_page_in_toc': True}
+html_context = {'default_mode': 'auto'}  # dark where the reader's device is; the button changes it
 html_copy_source, html_show_sourcelink = False, False
 nb_execution_mode, nb_merge_streams, nb_ipywidgets_js = 'off', True, {}
 myst_enable_extensions = ['dollarmath', 'attrs_inline', 'attrs_block', 'colon_fence']
 myst_heading_anchors = 3
-python_maximum_signature_line_length = 88
+add_module_names = False
 toc_object_entries_show_parents = 'hide'
 html_math_renderer = 'mathml'
 

@@ -33,7 +33,7 @@ class Module:
         for node in self.tree.body:
             if isinstance(node, ast.ClassDef) or isinstance(node, ast.FunctionDef) and not patched(node): found[node.name] = node
             for target in node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []:
-                found.update({n.id: node for n in ast.walk(target) if isinstance(n, ast.Name)})
+                found.update({n.id: node for n in getattr(target, 'elts', [target]) if isinstance(n, ast.Name)})
         return found
 
     def cell(self, node):
@@ -46,8 +46,8 @@ class Module:
         return f"{cfg['git_url']}/blob/{cfg['branch']}/{self.path.relative_to(root).as_posix()}#L{first}-L{node.end_lineno}"
 
     def said_of(self, node):
-        "The comment at a statement: at the end of one of its lines, or on the lines above"
-        beside = [self.comments[n] for n in range(node.lineno, node.end_lineno + 1) if n in self.comments]
+        "The comment at a statement of one line: behind it, or on the lines above"
+        beside = [self.comments[node.lineno]] if node.lineno == node.end_lineno and node.lineno in self.comments else []
         above, n = [], node.lineno - 1
         while self.lines[n - 1].startswith('# ') and not self.lines[n - 1].startswith('# %%'): above, n = [self.comments[n], *above], n - 1
         return ' '.join(above or beside)
@@ -177,7 +177,7 @@ def texts(node, module, function, depth=0):
         made = module.defined.get(node.func.id)
         values = [n.value for n in ast.walk(made) if isinstance(n, ast.Return) and n.value] if isinstance(made, ast.FunctionDef) else []
         if values: return [t for v in values for t in texts(v, module, made, depth + 1)]
-    if isinstance(node, ast.Name) and depth < 3: return of_name(node, module, function, depth) or [f'‹{node.id}›']
+    if isinstance(node, ast.Name) and depth < 3: return of_name(node, module, function, depth) or [f'‹{named(node.id)}›']
     return [f'‹{short(node)}›']
 
 
@@ -206,10 +206,16 @@ def placeholder(node, module, function, depth):
     return known if known and (fixed or all(re.sub('‹.*?›', '', text).count(' ') > 1 for text in known)) else [f'‹{short(node)}›']
 
 
+spelled = {'e': 'reason', 'error': 'reason', 'cwd': 'current folder', 'gettempdir': 'temporary folder', 'getpid': 'process', '__name__': 'type', 'src': 'source', 'get_content_type': 'kind of file', 'st_size': 'size', 'numel': 'number', 'n': 'number'}
+
+
+def named(name): return spelled.get(name, name.replace('_', ' ').strip())
+
+
 def short(node):
     "A name for an expression that a reader can make something of"
-    if isinstance(node, ast.Name): return node.id.replace('_', ' ').strip()
-    if isinstance(node, ast.Attribute): return 'type' if node.attr == '__name__' else node.attr.replace('_', ' ').strip()
+    if isinstance(node, ast.Name): return named(node.id)
+    if isinstance(node, ast.Attribute): return named(node.attr)
     if isinstance(node, ast.Constant): return str(node.value)
     if isinstance(node, ast.Subscript): return short(node.slice if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str) else node.value)
     if isinstance(node, (ast.GeneratorExp, ast.ListComp)): return short(node.generators[0].iter)

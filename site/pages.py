@@ -50,10 +50,9 @@ def directives(source): return [d.strip() for d in re.findall(r'^#\|(.*)$', sour
 
 
 def is_for_readers(c):
-    "Whether a cell is shown: no front matter, nothing hidden, not the name of the module, not what only Colab needs"
-    source = ''.join(c['source'])
-    said = directives(source)
-    return not (c['cell_type'] == 'raw' or 'hide' in said or any(d.startswith('default_exp') for d in said) or "'google.colab' in sys.modules" in source and '%pip' in source)
+    "Whether a cell is shown: no front matter, nothing hidden, not the name of the module"
+    said = directives(''.join(c['source']))
+    return not (c['cell_type'] == 'raw' or 'hide' in said or any(d.startswith('default_exp') for d in said))
 
 
 def buttons(path):
@@ -94,7 +93,7 @@ def adapted(path, names=None, anchors=None):
         if shown or c['outputs']:
             about = {'tags': ['exported']} if exported else {'mystnb': {'image': {'alt': re.sub(r'[`*$\[\]]', '', heading)}}}
             cells.append({**cell('code', shown), 'outputs': [plain(o) for o in c['outputs']], 'metadata': about})
-        if exported and names.get(c['id']): cells.append(cell('markdown', '{.defines}\n' + ' '.join(f'{{py:obj}}`{n.split(".")[1]} <artgan.{n}>` [source]({at})' for n, at in names[c['id']])))
+        if exported and names.get(c['id']): cells.append(cell('markdown', '{.defines}\n' + ' '.join(f'{{py:obj}}`{n.split(".")[1]} <artgan.{n}>`\u00a0[source]({at})' for n, at in names[c['id']])))
     for i, c in enumerate(cells): c['id'] = f'site-{i}'
     return {**nb, 'cells': cells, 'metadata': {**nb['metadata'], 'language_info': {'name': 'python', 'pygments_lexer': 'ipython3'}}}
 
@@ -109,7 +108,7 @@ def plain(output):
 
 def tutorials():
     "Every tutorial: in the order of the front page, then those that are not on it"
-    front = [m for m in re.findall(r'\(tutorials/(\w+)\.ipynb\)', (nbs/'index.ipynb').read_text(encoding='utf-8'))]
+    front = [m for m in re.findall(r'\| \[tutorials/(\w+)\]', (nbs/'index.ipynb').read_text(encoding='utf-8'))]
     names = sorted(p.stem for p in sync.notebooks() if p.parent.name == 'tutorials')
     return sorted(names, key=lambda name: front.index(name) if name in front else len(front))
 
@@ -211,7 +210,7 @@ def reference(module):
 def first_line(module, name):
     node = module.defined[name]
     said = (ast.get_docstring(node) or '') if isinstance(node, (ast.FunctionDef, ast.ClassDef)) else module.said_of(node)
-    return meaning(said.split('\n\n')[0])
+    return meaning(said.split('\n\n')[0]) or f'A value: see its {{ref}}`lesson <cell-{module.cell(node)}>`.'
 
 
 def reference_index():
@@ -242,7 +241,7 @@ def message_list(modules):
                 owner, _, method = name.partition('.')
                 if owner in module.public and not (method and owner not in module.defined): return f'{{py:obj}}`{name} <artgan.{module.name}.{name}>`'
                 return f'{{ref}}`{module.notebook} <cell-{module.cell(m.node)}>`'
-            shown = re.sub(r'‹(.*?)›', r'*\1*', escaped(text)).replace("\\*'", "*'")
+            shown = re.sub(r'‹(.*?)›', r'*\1*', escaped(text.replace('›‹', '› ‹'))).replace("\\*'", "*'")
             word = said_as.get(kind, 'refused' if kind == 'InputError' else 'error')
             lines += [':::{container} message', f'[{word}]{{.kind .{word}}} {shown}', '', '{.ways}', ', '.join(where(*pair) for pair in by.items()) + (f' · `{kind}`' if word in ('refused', 'error') else ''), ':::', '']
     return '\n'.join(lines)
