@@ -122,6 +122,7 @@ class Message:
         self.module, self.node, self.kind, self.text, self.function = module, node, kind, text, function
 
 
+@cache
 def messages(module):
     "Every message of a module, in order"
     found = []

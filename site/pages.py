@@ -229,6 +229,11 @@ def reference_index():
 said_as = {'note': 'note', 'warning': 'warning', 'line': 'line', 'ValueError': 'reason'}
 
 
+def filled_in(text):
+    "The text of a message, with what is filled in later in italics"
+    return re.sub(r'‹(.*?)›', r'*\1*', escaped(text.replace('›‹', '› ‹')))
+
+
 def message_list(modules):
     "The messages of some modules, each once, with the functions that give them"
     lines, public = [], package.homes()
@@ -241,9 +246,8 @@ def message_list(modules):
                 owner, _, method = name.partition('.')
                 if owner in module.public and not (method and owner not in module.defined): return f'{{py:obj}}`{name} <artgan.{module.name}.{name}>`'
                 return f'{{ref}}`{module.notebook} <cell-{module.cell(m.node)}>`'
-            shown = re.sub(r'‹(.*?)›', r'*\1*', escaped(text.replace('›‹', '› ‹'))).replace("\\*'", "*'")
             word = said_as.get(kind, 'refused' if kind == 'InputError' else 'error')
-            lines += [':::{container} message', f'[{word}]{{.kind .{word}}} {shown}', '', '{.ways}', ', '.join(where(*pair) for pair in by.items()) + (f' · `{kind}`' if word in ('refused', 'error') else ''), ':::', '']
+            lines += [':::{container} message', f'[{word}]{{.kind .{word}}} {filled_in(text)}', '', '{.ways}', ', '.join(where(*pair) for pair in by.items()) + (f' · `{kind}`' if word in ('refused', 'error') else ''), ':::', '']
     return '\n'.join(lines)
 
 
