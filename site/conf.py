@@ -19,7 +19,7 @@ html_copy_source, html_show_sourcelink = False, False
 nb_execution_mode, nb_merge_streams, nb_ipywidgets_js = 'off', True, {}
 myst_enable_extensions = ['dollarmath', 'attrs_inline', 'attrs_block', 'colon_fence']
 myst_heading_anchors = 3
-add_module_names = False
+add_module_names, smartquotes = False, False  # quotes stay as Python has them
 toc_object_entries_show_parents = 'hide'
 html_math_renderer = 'mathml'
 

@@ -135,8 +135,8 @@ def meaning(text): return linked(in_table(escaped(text))) if text else ''
 
 
 def table(rows, first='parameter'):
-    "A table of parameters or fields"
-    if not rows: return []
+    "A table of parameters or fields, where there is more to say of them than the signature does"
+    if not any(kind or said for _, kind, _, said in rows): return []
     made = [f"| {code(name)} | {code(kind + (' = ' if kind else '= ')*bool(default) + default)} | {meaning(said)} |" for name, kind, default, said in rows]
     return ['', ':::{container} parameters', f'| {first} | type | |', '|---|---|---|', *made, ':::']
 
@@ -195,7 +195,7 @@ def constant(module, name, node, cfg):
 def reference(module):
     "The page of a module"
     cfg = sync.settings()
-    lines = [f'# {module.name}', '', f'> {escaped(module.about)}', '', '{.ways}',
+    lines = [f'# artgan.{module.name}', '', f'> {escaped(module.about)}', '', '{.ways}',
              f"The lesson: [{module.notebook}](../{module.notebook}.ipynb) · [source]({cfg['git_url']}/blob/{cfg['branch']}/artgan/{module.name}.py)", '',
              f'```{{py:module}} artgan.{module.name}', '```', '']
     for name in [n for n in module.public if n in module.defined and not n.startswith('_')]:
@@ -221,7 +221,7 @@ def reference_index():
     lines += [f'| {{py:obj}}`artgan.{name} <artgan.{home}.{name}>` | {first_line(by_name[home], name)} |' for name, home in package.face().items()]
     lines += ['', '## Modules', '', 'In the order of the course; each is written in the notebook of its name.', '', '| | |', '|---|---|']
     lines += [f'| [{m.name}]({m.name}.md) | {meaning(m.about)} |' for m in package.modules()]
-    return '\n'.join([*lines, '', '```{toctree}', ':hidden:', '', *(m.name for m in package.modules()), '```', ''])
+    return '\n'.join([*lines, '', '```{toctree}', ':hidden:', '', *(f'{m.name} <{m.name}>' for m in package.modules()), '```', ''])
 
 
 # When it goes wrong
