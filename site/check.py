@@ -9,6 +9,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 
+outside = 'index.html', 'search.html', 'genindex.html', 'py-modindex.html'  # of the row of pages: no previous one
+
+
 class Page(HTMLParser):
     "What a page has: anchors, and links of every kind"
     def __init__(self, text):
@@ -39,13 +42,16 @@ def trouble(folder):
             target = (path.parent/unquote(parts.path)).resolve() if parts.path else path
             if target.is_dir(): target = target/'index.html'
             if not target.is_file() or folder not in target.parents: found.append(f'{name}: {link} leads nowhere')
-            elif parts.fragment and target.suffix == '.html' and unquote(parts.fragment) not in read(target).ids: found.append(f'{name}: {link} has no such anchor')
-        if name not in ('index.html', 'search.html', 'genindex.html', 'py-modindex.html') and not any(a.get('class') == 'left-prev' for _, a in page.tags): found.append(f'{name} is not in the book: there is no page before it')
+            elif parts.fragment and target.suffix == '.html' and unquote(parts.fragment) not in read(target).ids:
+                found.append(f'{name}: {link} has no such anchor')
+        has_page_before = any(a.get('class') == 'left-prev' for _, a in page.tags)
+        if name not in outside and not has_page_before: found.append(f'{name} is not in the book: there is no page before it')
     return found, followed
 
 
 if __name__ == '__main__':
     found, followed = trouble(sys.argv[1])
-    pages = [p for p in Path(sys.argv[1]).rglob('*.html') if '_static' not in p.parts]
-    print(f'{len(pages)} pages, {sum(p.stat().st_size for p in Path(sys.argv[1]).rglob("*") if p.is_file())/1e6:.0f} MB, {followed:,} links inside the site followed, {len(found)} lead nowhere')
+    files = [p for p in Path(sys.argv[1]).rglob('*') if p.is_file()]
+    pages, size = sum(p.suffix == '.html' and '_static' not in p.parts for p in files), sum(p.stat().st_size for p in files)
+    print(f'{pages} pages, {size/1e6:.0f} MB, {followed:,} links inside the site followed, {len(found)} things wrong')
     if found or not followed: sys.exit('\n'.join(found) or 'there is nothing to check')

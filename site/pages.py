@@ -7,25 +7,28 @@ Nothing is run and nothing imported: the outputs are the stored ones. Needs noth
 import ast, json, re, shutil, sys
 from pathlib import Path
 
-import package
+import messages, package
 
 sys.path.insert(0, str(package.root/'.ci'))
 import sync
 
 here = Path(__file__).resolve().parent
 nbs = package.root/'nbs'
-parts = [('Groundwork', '00_'), ('Pictures', '00a'), ('Networks and their game', '02'), ('How good is it?', '05'), ('How it learns', '06'), ('The run folder', '08'),
-         ('Training', '10'), ('With what it learned', '12'), ('The command line, and faults', '13')]  # of the course, and the first notebook of each
+# Of the course, and where each begins
+parts = [('Groundwork', '00_'), ('Pictures', '00a'), ('Networks and their game', '02'), ('How good is it?', '05'), ('How it learns', '06'),
+         ('The run folder', '08'), ('Training', '10'), ('With what it learned', '12'), ('The command line, and faults', '13')]
 
 
-def cell(kind, source, **more): return {'cell_type': kind, 'metadata': {}, 'source': source, **({'outputs': [], 'execution_count': None} if kind == 'code' else {}), **more}
+def cell(kind, source, **more):
+    return {'cell_type': kind, 'metadata': {}, 'source': source, **({'outputs': [], 'execution_count': None} if kind == 'code' else {}), **more}
 
 
 # Words
 
 def escaped(text):
     "Plain text, with code in backticks, as Markdown"
-    return ''.join(p if p.startswith('`') else re.sub(r'([*_<$|\[\]{}\\])', r'\\\1', p) for p in re.split(r'(`[^`]+`)', ' '.join(text.split())))
+    pieces = re.split(r'(`[^`]+`)', ' '.join(text.split()))
+    return ''.join(p if p.startswith('`') else re.sub(r'([*_<$|\[\]{}\\])', r'\\\1', p) for p in pieces)
 
 
 def in_table(text): return text.replace('\\|', '|').replace('|', '\\|')
@@ -34,14 +37,18 @@ def in_table(text): return text.replace('\\|', '|').replace('|', '\\|')
 def code(text): return '``' + in_table(text) + '``' if '`' in text else f'`{in_table(text)}`' if text else ''
 
 
+def obj(words, name): return f'{{py:obj}}`{words} <artgan.{name}>`'  # a link into the reference
+
+
 def linked(text):
     "Markdown in which the name of a public function, in backticks, leads to the reference"
     def link(m):
         if not m['name']: return m[0]
         name = m['name'].removeprefix('artgan.').removesuffix('()')
         home = package.face().get(name) if m['name'].startswith('artgan.') else package.homes().get(name)
-        return f"{{py:obj}}`{m['name']} <artgan.{home}.{name}>`" if home else m[0]
-    return re.sub(r'^```.*?^```|^#.*?$|!?\[[^\]]*\]\([^)]*\)|\$[^$\n]+\$|``.*?``|`(?P<name>(?:artgan\.)?[A-Za-z_]\w*(?:\(\))?)`|`[^`\n]+`', link, text, flags=re.M | re.S)
+        return obj(m['name'], f'{home}.{name}') if home else m[0]
+    other = r'^```.*?^```|^#.*?$|!?\[[^\]]*\]\([^)]*\)|\$[^$\n]+\$|``.*?``'  # blocks, headings, links, formulas: they stay as they are
+    return re.sub(other + r'|`(?P<name>(?:artgan\.)?[A-Za-z_]\w*(?:\(\))?)`|`[^`\n]+`', link, text, flags=re.M | re.S)
 
 
 # Notebooks
@@ -68,8 +75,8 @@ def names_of_cells():
     "Cell id to [(name in the reference, address of its source)] for all public names that are made in an exported cell"
     found, cfg = {}, sync.settings()
     for module in package.modules():
-        for name in module.public:
-            if name in module.defined: found.setdefault(module.cell(module.defined[name]), []).append((f'{module.name}.{name}', module.address(module.defined[name], cfg)))
+        for name, node in ((n, module.defined[n]) for n in module.public if n in module.defined):
+            found.setdefault(module.cell(node), []).append((f'{module.name}.{name}', module.address(node, cfg)))
     return found
 
 
@@ -93,7 +100,9 @@ def adapted(path, names=None, anchors=None):
         if shown or c['outputs']:
             about = {'tags': ['exported']} if exported else {'mystnb': {'image': {'alt': re.sub(r'[`*$\[\]]', '', heading)}}}
             cells.append({**cell('code', shown), 'outputs': [plain(o) for o in c['outputs']], 'metadata': about})
-        if exported and names.get(c['id']): cells.append(cell('markdown', '{.defines}\n' + ' '.join(f'{{py:obj}}`{n.split(".")[1]} <artgan.{n}>`\u00a0[source]({at})' for n, at in names[c['id']])))
+        if exported and names.get(c['id']):
+            made = ' '.join(f'{obj(n.split(".")[1], n)}\u00a0[source]({at})' for n, at in names[c['id']])
+            cells.append(cell('markdown', '{.defines}\n' + made))
     for i, c in enumerate(cells): c['id'] = f'site-{i}'
     return {**nb, 'cells': cells, 'metadata': {**nb['metadata'], 'language_info': {'name': 'python', 'pygments_lexer': 'ipython3'}}}
 
@@ -137,7 +146,8 @@ def meaning(text): return linked(in_table(escaped(text))) if text else ''
 def table(rows, first='parameter'):
     "A table of parameters or fields, where there is more to say of them than the signature does"
     if not any(kind or said for _, kind, _, said in rows): return []
-    made = [f"| {code(name)} | {code(kind + (' = ' if kind else '= ')*bool(default) + default)} | {meaning(said)} |" for name, kind, default, said in rows]
+    def typed(kind, default): return f'{kind} = {default}'.strip() if default else kind
+    made = [f'| {code(name)} | {code(typed(kind, default))} | {meaning(said)} |' for name, kind, default, said in rows]
     return ['', ':::{container} parameters', f'| {first} | type | |', '|---|---|---|', *made, ':::']
 
 
@@ -149,16 +159,17 @@ def doc(node):
 def ways(module, node, cfg): return f"{{ref}}`lesson <cell-{module.cell(node)}>` · [source]({module.address(node, cfg)})"
 
 
-def function(module, node, cfg, kind='function', name=None, depth=4):
+def function(module, node, cfg, kind='function'):
     "A function or method of the reference"
     rows, (returned, said) = module.parameters(node)
     manager = any('contextmanager' in package.words_of(d) for d in node.decorator_list)
-    is_property = package.is_property(node)
-    lines = [f"{'`'*depth}{{py:{'property' if is_property else kind}}} {name or node.name}" + f"({', '.join(with_star(node, rows))})"*(not is_property)]
+    taken = f"({', '.join(with_star(node, rows))})"
+    head = f'property}} {node.name}' if package.is_property(node) else f'{kind}}} {node.name}{taken}'
+    lines = ['````{py:' + head]
     lines += ['', *sum(([p, ''] for p in doc(node)), []), *table(rows)]
     if manager: lines += ['', 'Used with `with`.']
     if returned or said: lines += ['', f"Returns {code(returned)}{': '*bool(returned and said)}{meaning(said)}"]
-    return [*lines, '', '{.ways}', ways(module, node, cfg), '`'*depth, '']
+    return [*lines, '', '{.ways}', ways(module, node, cfg), '````', '']
 
 
 def with_star(node, rows):
@@ -175,9 +186,10 @@ def klass(module, node, cfg):
     fields = module.fields(node)
     rows = module.parameters(init)[0] if init else fields
     inside = with_star(init, rows) if init else [n + f'={d}'*bool(d) for n, _, d, _ in rows]
-    lines = [f"`````{{py:class}} {node.name}({', '.join(inside)})", '', *sum(([p, ''] for p in doc(node)), []), *table(rows, 'parameter' if init else 'field')]
+    lines = [f"`````{{py:class}} {node.name}({', '.join(inside)})", '', *sum(([p, ''] for p in doc(node)), [])]
+    lines += table(rows, 'parameter' if init else 'field')
     bases = [package.words_of(b) for b in node.bases if package.words_of(b) != 'NamedTuple']
-    if bases: lines += ['', 'Of the kind ' + ', '.join(f'{{py:obj}}`{b} <artgan.{package.homes()[b]}.{b}>`' if b in package.homes() else code(b) for b in bases) + '.']
+    if bases: lines += ['', 'Of the kind ' + ', '.join(linked(f'`{b}`') for b in bases) + '.']
     lines += ['', '{.ways}', ways(module, node, cfg), '']
     for base in [node.name, *(b for b in bases if b.startswith('_'))]:  # what a private base adds is public here
         for owner, method in package.methods(base): lines += function(owner, method, cfg, 'method')
@@ -186,24 +198,25 @@ def klass(module, node, cfg):
 
 def constant(module, name, node, cfg):
     "A constant, with its value where that is short"
-    value = package.words_of(node.value)
-    said = module.said_of(node)
+    value, said = package.words_of(node.value), module.said_of(node)
     lines = [f'````{{py:data}} {name}', '', *([meaning(said), ''] if said else [])]
-    return [*lines, *(['```python', f'{name} = {value}', '```', ''] if len(value) < 400 and len(getattr(node.value, 'elts', ())) < 40 else []), '{.ways}', ways(module, node, cfg), '````', '']
+    if len(value) < 400: lines += ['```python', f'{name} = {value}', '```', '']
+    return [*lines, '{.ways}', ways(module, node, cfg), '````', '']
 
 
 def reference(module):
     "The page of a module"
     cfg = sync.settings()
+    source = f"{cfg['git_url']}/blob/{cfg['branch']}/artgan/{module.name}.py"
     lines = [f'# artgan.{module.name}', '', f'> {escaped(module.about)}', '', '{.ways}',
-             f"The lesson: [{module.notebook}](../{module.notebook}.ipynb) · [source]({cfg['git_url']}/blob/{cfg['branch']}/artgan/{module.name}.py)", '',
+             f'The lesson: [{module.notebook}](../{module.notebook}.ipynb) · [source]({source})', '',
              f'```{{py:module}} artgan.{module.name}', '```', '']
     for name in [n for n in module.public if n in module.defined and not n.startswith('_')]:
         node = module.defined[name]
         if isinstance(node, ast.FunctionDef): lines += function(module, node, cfg)
         elif isinstance(node, ast.ClassDef): lines += klass(module, node, cfg)
         else: lines += constant(module, name, node, cfg)
-    elsewhere = [f'{{py:obj}}`{n} <artgan.{package.homes()[n]}.{n}>`' for n in module.public if n not in module.defined and n in package.homes()]
+    elsewhere = [linked(f'`{n}`') for n in module.public if n not in module.defined]
     return '\n'.join(lines + (['Also here: ' + ', '.join(elsewhere), ''] if elsewhere else []))
 
 
@@ -216,9 +229,11 @@ def first_line(module, name):
 def reference_index():
     "What `import artgan` gives, then every module"
     by_name = {m.name: m for m in package.modules()}
-    lines = ['# Reference', '', '> Every public function and class, made from the code. Each leads to its lesson, the notebook where it is written and shown, and to its source.', '',
+    about = ('Every public function and class, made from the code. Each leads to its lesson, the notebook where it is written and shown, '
+             'and to its source.')
+    lines = ['# Reference', '', f'> {about}', '',
              '## In `artgan` itself', '', 'These are loaded when they are first asked for: `import artgan`, then `artgan.fit`.', '', '| | |', '|---|---|']
-    lines += [f'| {{py:obj}}`artgan.{name} <artgan.{home}.{name}>` | {first_line(by_name[home], name)} |' for name, home in package.face().items()]
+    lines += [f"| {obj(f'artgan.{name}', f'{home}.{name}')} | {first_line(by_name[home], name)} |" for name, home in package.face().items()]
     lines += ['', '## Modules', '', 'In the order of the course; each is written in the notebook of its name.', '', '| | |', '|---|---|']
     lines += [f'| [{m.name}]({m.name}.md) | {meaning(m.about)} |' for m in package.modules()]
     return '\n'.join([*lines, '', '```{toctree}', ':hidden:', '', *(f'{m.name} <{m.name}>' for m in package.modules()), '```', ''])
@@ -236,25 +251,29 @@ def filled_in(text):
 
 def message_list(modules):
     "The messages of some modules, each once, with the functions that give them"
-    lines, public = [], package.homes()
+    lines = []
     for module in modules:
         found = {}
-        for m in package.messages(module): found.setdefault((m.kind, m.text), []).append(m)
+        for m in messages.said_by(module): found.setdefault((m.kind, m.text), {})[m.function] = m
         for (kind, text), given in found.items():
-            by = {m.function: m for m in given}
-            def where(name, m):
-                owner, _, method = name.partition('.')
-                if owner in module.public and not (method and owner not in module.defined): return f'{{py:obj}}`{name} <artgan.{module.name}.{name}>`'
-                return f'{{ref}}`{module.notebook} <cell-{module.cell(m.node)}>`'
             word = said_as.get(kind, 'refused' if kind == 'InputError' else 'error')
-            lines += [':::{container} message', f'[{word}]{{.kind .{word}}} {filled_in(text)}', '', '{.ways}', ', '.join(where(*pair) for pair in by.items()) + (f' · `{kind}`' if word in ('refused', 'error') else ''), ':::', '']
+            where = ', '.join(given_by(module, *pair) for pair in given.items()) + (f' · `{kind}`' if word in ('refused', 'error') else '')
+            lines += [':::{container} message', f'[{word}]{{.kind .{word}}} {filled_in(text)}', '', '{.ways}', where, ':::', '']
     return '\n'.join(lines)
+
+
+def given_by(module, name, message):
+    "A link to the function that gives a message: in the reference, or in its lesson where it is a private one"
+    owner = name.partition('.')[0]
+    if owner in module.public and owner in module.defined: return obj(name, f'{module.name}.{name}')
+    return f'{{ref}}`{module.notebook} <cell-{module.cell(message.node)}>`'
 
 
 def wrong():
     "The page of all messages: the prose of wrong.md, and under each heading the modules named there"
     by_name = {m.name: m for m in package.modules()}
-    return re.sub(r'^messages: (.*)$', lambda m: message_list([by_name[n] for n in m[1].split()]), linked((here/'wrong.md').read_text(encoding='utf-8')), flags=re.M)
+    prose = linked((here/'wrong.md').read_text(encoding='utf-8'))
+    return re.sub(r'^messages: (.*)$', lambda m: message_list([by_name[n] for n in m[1].split()]), prose, flags=re.M)
 
 
 # All of it

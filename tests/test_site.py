@@ -17,6 +17,7 @@ from artgan.weights import generate
 
 sys.path.insert(0, str(sync.root/'site'))
 import check
+import messages
 import package
 import pages
 
@@ -105,7 +106,7 @@ def every(kind, call):
 
 def test_every_refusal_and_every_warning_is_on_the_page():
     page = pages.wrong()
-    known = {(m.module.name, m.node.lineno): m.text for module in modules.values() for m in package.messages(module)}
+    known = {(m.module.name, m.node.lineno): m.text for module in modules.values() for m in messages.said_by(module)}
     places = [*every('InputError', 'warnings.warn')]
     assert len(places) > 200
     for module, node in places:
@@ -115,12 +116,12 @@ def test_every_refusal_and_every_warning_is_on_the_page():
 
 def test_every_module_that_says_something_has_its_place():
     placed = re.findall(r'\w+', ' '.join(re.findall(r'^messages: (.*)$', (sync.root/'site'/'wrong.md').read_text(), re.M)))
-    assert len(placed) == len(set(placed)) and {name for name, m in modules.items() if package.messages(m)} <= set(placed) <= set(modules)
+    assert len(placed) == len(set(placed)) and {name for name, m in modules.items() if messages.said_by(m)} <= set(placed) <= set(modules)
 
 
 def test_what_is_said_is_what_the_page_has(tmp_path, tiny):
     "Errors made on purpose: each is one of the page's messages, with its placeholders filled in"
-    known = [re.compile('.*?'.join(re.escape(p) for p in re.split('‹.*?›', m.text))) for module in modules.values() for m in package.messages(module)]
+    known = [re.compile('.*?'.join(re.escape(p) for p in re.split('‹.*?›', m.text))) for module in modules.values() for m in messages.said_by(module)]
     art = demo_art(20, size=32)[0]
     (tmp_path/'empty').mkdir()
     calls = [lambda: as_whole('n', 'two', 1), lambda: as_number('lr', -1, above=0), lambda: as_flag('show', 3), lambda: as_choice('mode', 'x', ('a', 'b')), lambda: as_path(3),
