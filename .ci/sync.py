@@ -2,6 +2,7 @@
 
     python .ci/sync.py                 rewrite README.md, the Colab badges and the Colab install lines; strip widget states
     python .ci/sync.py --test-command  print the README's test command (for .ci/run)
+    python .ci/sync.py --requirements site  print what an extra needs besides the package, for pip (for .ci/site)
     python .ci/sync.py --check-tag TAG fail unless the tag is v and the version (for .github/workflows/publish.yml)
 
 tests/test_project.py fails when a rewrite would change a file. Only `readme()` needs nbconvert (a dev requirement).
@@ -92,6 +93,7 @@ def command(start):
 if __name__ == '__main__':
     if '--test-command' in sys.argv: print(command("pip install -e '.[dev]'"))
     elif '--check-tag' in sys.argv: check_tag(sys.argv[-1])
+    elif '--requirements' in sys.argv: print(settings()[f'{sys.argv[-1]}_requirements'])
     else:
         for _ in range(2):  # the README comes from a notebook whose badge the first pass may have changed
             for path, new in out_of_step().items():
