@@ -8,7 +8,8 @@ __version__ = "0.1.0"
 _home = dict(fit='train', Run='results', RECIPES='recipes', load_images='data', show_images='data', check_images='check', demo_art='demo',
              download='kaggle', generate='weights', score_run='results', plot_losses='results', make_video='video', show_video='video',
              explore='explorer', breed='explorer', walk='walks', project='walks', replay='replays', nearest='originality',
-             export_onnx='onnx_export', share_run='share', load='latents', push_to_hub='hub')
+             export_onnx='onnx_export', share_run='share', load='latents', push_to_hub='hub',
+             TensorBoard='trackers', MLflow='trackers')
 
 
 def __getattr__(name):
