@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['licence_fields', 'prepare_hub', 'push_to_hub']
 
-# %% ../nbs/12f_hub.ipynb #0208937f
+# %% ../nbs/12f_hub.ipynb #e5804a5c
 import json, re, tempfile
 from pathlib import Path
 
@@ -15,14 +15,14 @@ from PIL import Image
 import artgan
 from .core import InputError, json_digest, say, written_whole
 from .hub_files import beside, need_hub, read_hub_name, told_by_hub
-from .shapes import grid_pictures, shown_shape
+from .shapes import as_shape, grid_pictures, shown_shape
 from .recipes import Recipe
 from .runs import metric_columns, pack_weights, read_about, read_history, run_format
 from .weights import images_seen, load_discriminator, load_network
 from .latents import load
 from .share import page_card
 
-# %% ../nbs/12f_hub.ipynb #58c1d99f
+# %% ../nbs/12f_hub.ipynb #e360192e
 _licences = ('apache-2.0', 'mit', 'cc0-1.0', 'unlicense', 'other', 'unknown',
              *(f'cc-by-{kind}4.0' for kind in ('', 'sa-', 'nd-', 'nc-', 'nc-sa-', 'nc-nd-')))
 
@@ -34,7 +34,7 @@ def licence_fields(
     short = re.sub(r'[^a-z0-9.]+', '-', licence.lower()).strip('-')
     return {'license': short} if short in _licences else {'license': 'other', 'license_name': short[:60].strip('-') or 'own-words'}
 
-# %% ../nbs/12f_hub.ipynb #2a4d89ee
+# %% ../nbs/12f_hub.ipynb #cb7f1c74
 _told = ('device', 'gpu', 'threads', 'precision', 'machine', 'system', 'torch', 'python', 'artgan')
 
 def _rows(run, about, licence, data, score):
@@ -46,7 +46,7 @@ def _rows(run, about, licence, data, score):
     recipe = ', '.join(f'{k}={config[k]!r}' for k in Recipe().keys())
     return rows + [['machine', ', '.join(f'{k} {last[k]}' for k in _told if k in last)], ['recipe', recipe]]
 
-# %% ../nbs/12f_hub.ipynb #e8e39c52
+# %% ../nbs/12f_hub.ipynb #09a330a1
 def _public(config, sessions):
     "A configuration and its sessions, without what says where and from whom the pictures are"
     known = {k: v for k, v in (config.get('data') or {}).items() if k == 'pictures'}
@@ -57,7 +57,7 @@ def _about(run):
     path = Path(getattr(run, 'path', run)).expanduser() if run is not None else None
     return read_about(path) if path and path.is_dir() else None
 
-# %% ../nbs/12f_hub.ipynb #64b6addc
+# %% ../nbs/12f_hub.ipynb #f6d01f60
 _names = dict(kid='KID x 1000 (lower is better)', frechet='Fréchet distance (lower is better)', precision='precision (higher is better)',
               recall='recall (higher is better)', colour='colour, Delta E (lower is better)', vendi='Vendi score (higher is more diverse)',
               copies='copies (well above 0.05: it repeats its training pictures)')
@@ -74,7 +74,7 @@ def _scores(run, score, about):
     at = scored[-1]
     return dict(images=int(history['images'][at]), metrics={k: [number(history[k][at]), None] for k in metric_columns if k in history})
 
-# %% ../nbs/12f_hub.ipynb #db55fee0
+# %% ../nbs/12f_hub.ipynb #5c2fd700
 def _cannot(spec, scores, notes):
     "Sentences about the limits"
     yield f"It draws pictures of {shown_shape(spec['size'])} pixels and no other size, takes no words, and knows only what was in its training pictures."
@@ -82,6 +82,7 @@ def _cannot(spec, scores, notes):
     recall, copies = ((m.get(k) or [None])[0] for k in ('recall', 'copies'))
     if recall is not None: yield f'Recall is {recall:.2f}: for {1 - recall:.0%} of the real pictures it was compared with, it drew nothing that is like them.'
     if copies is not None: yield f'{copies:.1%} of its pictures are nearer to a training picture than 95 % of held-out ones; 5 % would be chance.'
+    if scores and copies is None: yield 'Whether it repeats its training pictures has not been measured.'
     if not scores: yield 'It has not been scored: how good, how diverse and how original its pictures are is not known.'
     yield 'Whether its pictures resemble the work of living people has not been looked at.'
     yield from (f'While it was trained, the run noted: {note}' for note in notes)
@@ -91,7 +92,7 @@ def _notes(run, about):
     file = Path(getattr(run, 'path', run))/'notes.txt' if about else None
     return file.read_text(encoding='utf-8').splitlines() if file and file.is_file() else []
 
-# %% ../nbs/12f_hub.ipynb #54f604f6
+# %% ../nbs/12f_hub.ipynb #df71c2ae
 def _cell(text): return re.sub(r'([|<>`*_\\[\]])', r'\\\1', ' '.join(str(text).split()))  # what was typed is text there, and no markup
 
 def _table(names, rows):
@@ -107,7 +108,7 @@ def _score_table(scores):
            else f"Taken while training, after {scores['images']:,} pictures, without a baseline.")
     return _table(['', 'score', 'real against real'], rows) + f'\n\n{how}'
 
-# %% ../nbs/12f_hub.ipynb #5ce8306a
+# %% ../nbs/12f_hub.ipynb #565c6dcc
 _text = """# {title}
 
 ![pictures from seed 0, not selected](samples.png)
@@ -139,21 +140,20 @@ artgan.explore('hub:{repo}')  # sliders, in a notebook
 {cannot}
 """
 
-# %% ../nbs/12f_hub.ipynb #ae26f702
+# %% ../nbs/12f_hub.ipynb #dae92315
 def _card(repo, spec, rows, scores, notes, licence, both):
     "README.md"
     from huggingface_hub import ModelCardData
     tags = ['artgan', 'gan', 'image-generation', *(['discriminator'] if both else [])]
     top = ModelCardData(library_name='artgan', pipeline_tag='unconditional-image-generation', tags=tags, **licence_fields(licence))
-    shape = f"[16, {shown_shape(spec['size']).replace(' x ', ', ')}, {spec['channels']}]" if isinstance(spec['size'], (list, tuple)) else \
-            f"[16, {spec['size']}, {spec['size']}, {spec['channels']}]"
+    shape = [16, *as_shape('size', spec['size']), spec['channels']]
     start = f"The discriminator is there, too, so a run can begin from the two: `fit(pictures, start='hub:{repo}')`.\n\n" if both else ''
     cannot = '\n'.join(f'- {_cell(line)}' for line in _cannot(spec, scores, notes))
     body = _text.format(title=repo.split('/')[1], repo=repo, shape=shape, start=start, scores=_score_table(scores), cannot=cannot,
                         rows=_table(['', ''], [[_cell(k), _cell(v)] for k, v in rows if k != 'scores']))
     return f'---\n{top.to_yaml()}\n---\n\n{body}'
 
-# %% ../nbs/12f_hub.ipynb #789e1418
+# %% ../nbs/12f_hub.ipynb #c02fb092
 def _samples(generator, path):
     "A grid of the pictures of seed 0"
     n = grid_pictures(generator.size)
@@ -167,7 +167,7 @@ def _weights(network, spec, path, images):
     weights = {k: v.cpu().contiguous() for k, v in network.state_dict().items()}
     with written_whole(path) as tmp: tmp.write_bytes(pack_weights(weights, spec, images))
 
-# %% ../nbs/12f_hub.ipynb #aa14383d
+# %% ../nbs/12f_hub.ipynb #8cf2652f
 def prepare_hub(
     run, # a run folder, what `fit` returned, or a G.safetensors file; None: the paintings that artgan carries
     name:str, # of the repository, such as 'name/repo'
@@ -196,19 +196,18 @@ def prepare_hub(
     _samples(load(folder/'G.safetensors', 'cpu'), folder/'samples.png')
     return folder
 
-# %% ../nbs/12f_hub.ipynb #e108b314
+# %% ../nbs/12f_hub.ipynb #f8743202
 def _check_repository(api, repo):
     "The repository as the hub has it; raises `InputError` where it holds something that artgan did not put there"
-    from huggingface_hub import ModelCard
     info = api.model_info(repo)
     files = sorted({s.rfilename for s in info.siblings or ()} - {'.gitattributes'})
-    ours = 'README.md' in files and ModelCard.load(api.hf_hub_download(repo, 'README.md')).data.get('library_name') == 'artgan'
-    if files and not ours:
+    card = Path(api.hf_hub_download(repo, 'README.md')).read_text(encoding='utf-8', errors='replace') if 'README.md' in files else ''
+    if files and not re.search(r'^library_name: artgan\s*$', card.partition('\n---')[0], re.M):
         shown = ', '.join(files[:3]) + ', ...'*(len(files) > 3)
         raise InputError(f'{repo} holds something else than a model of artgan ({shown}): nothing was changed there. Pass another name')
     return info
 
-# %% ../nbs/12f_hub.ipynb #b5b581e6
+# %% ../nbs/12f_hub.ipynb #7777a1f6
 def push_to_hub(
     run, # a run folder, what `fit` returned, or a G.safetensors file
     name:str, # of the repository, such as 'name/repo'; it is made if it is not there

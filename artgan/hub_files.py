@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['fetched', 'is_hub', 'read_hub_name', 'need_hub', 'told_by_hub', 'fetch_generator', 'local', 'beside']
 
-# %% ../nbs/00e_hub_files.ipynb #a1b7fc6e
-import os, re
+# %% ../nbs/00e_hub_files.ipynb #082973c2
+import errno, os, re
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 import artgan
 from .core import InputError
 
-# %% ../nbs/00e_hub_files.ipynb #f42d0541
+# %% ../nbs/00e_hub_files.ipynb #a671249a
 def is_hub(
     run, # anything that may name a run
 )->bool:
@@ -29,7 +29,7 @@ def read_hub_name(
     if not found: raise InputError(f'{str(name)!r} is no name on the hub: it has the form hub:name/repo, or hub:name/repo@revision')
     return found[1], found[2]
 
-# %% ../nbs/00e_hub_files.ipynb #40084020
+# %% ../nbs/00e_hub_files.ipynb #7a1e58bb
 def need_hub():
     "Refuse to go on without the package that speaks with the hub: `InputError`"
     if not find_spec('huggingface_hub'): raise InputError("huggingface_hub is not installed, which the hub needs: pip install 'artgan[hub]'")
@@ -47,7 +47,7 @@ def _advice(error, repo, revision):
     if status in (401, 403): return f'the hub does not let you do that with {repo} ({status}): {_login}; a push needs a token that may write'
     if isinstance(error, (errors.HFValidationError, errors.BadRequestError)): return f'the hub does not take that for {repo}: {error}'
 
-# %% ../nbs/00e_hub_files.ipynb #b1fdfdb8
+# %% ../nbs/00e_hub_files.ipynb #58ee450f
 @contextmanager
 def told_by_hub(
     repo:str, # which is asked for
@@ -56,14 +56,15 @@ def told_by_hub(
     "Errors of the hub in sentences: `InputError` for what the caller can mend, `ConnectionError` for the rest"
     from huggingface_hub import errors
     try: yield
-    except (errors.HTTPError, errors.HFValidationError, OSError) as e:
+    except (errors.HTTPError, errors.HFValidationError, OSError, RuntimeError) as e:  # the last where an upload breaks off
+        if getattr(e, 'errno', None) in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS): raise  # of the disk here
         advice = _advice(e, repo, revision)
         if advice: raise InputError(advice) from e
         first = str(e).strip().partition('\n')[0]
         raise ConnectionError(f'the hub did not answer for {repo} ({type(e).__name__}: {first}). Look at the network, and whether HF_HUB_OFFLINE '
                               'or HF_ENDPOINT is set; what was fetched before needs no network') from e
 
-# %% ../nbs/00e_hub_files.ipynb #b4a31f91
+# %% ../nbs/00e_hub_files.ipynb #7e1a30f5
 fetched = 'G.safetensors', 'G-D.safetensors', 'config.json'
 
 def fetch_generator(
@@ -80,7 +81,7 @@ def fetch_generator(
     if not file.is_file(): raise InputError(f'{repo} has no G.safetensors: artgan reads what `push_to_hub` put there')
     return file
 
-# %% ../nbs/00e_hub_files.ipynb #71ce541c
+# %% ../nbs/00e_hub_files.ipynb #55397967
 def local(
     run, # a run folder, a file, `'hub:name/repo'`, or anything else that stands for a run
 ): # the same as a `Path`, for the hub that of its G.safetensors; anything else as it is

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['points', 'Tracker', 'plain_recipe', 'TensorBoard', 'MLflow']
 
-# %% ../nbs/10e_trackers.ipynb #26b4ffff
+# %% ../nbs/10e_trackers.ipynb #e50ef86b
 import math, time, warnings
 from bisect import bisect_right
 from importlib.util import find_spec
@@ -20,7 +20,7 @@ from .recipes import Recipe
 from .runs import columns, metric_columns, sample_grids
 from .callbacks import Callback
 
-# %% ../nbs/10e_trackers.ipynb #734a42f2
+# %% ../nbs/10e_trackers.ipynb #2957a266
 def points(
     run, # with `history` and `seconds`
     after:int, # steps up to this one are known
@@ -36,7 +36,7 @@ def points(
         if row[0] % every and not set(values) & set(metric_columns): continue
         yield row[0], began + values['seconds'], {f"{'score' if k in metric_columns else 'train'}/{k}": v for k, v in values.items()}
 
-# %% ../nbs/10e_trackers.ipynb #276a1d92
+# %% ../nbs/10e_trackers.ipynb #151dbf85
 class Tracker(Callback):
     "Hands a run over to a tool for experiments. `TensorBoard` and `MLflow` derive from it"
     package = extra = None
@@ -71,7 +71,7 @@ class Tracker(Callback):
 
     def end(self, run): "The run is done, has been stopped, or has failed"
 
-# %% ../nbs/10e_trackers.ipynb #09f0ecc9
+# %% ../nbs/10e_trackers.ipynb #130f5a25
 @patch
 def hand_over(self:Tracker,
     run, # the run
@@ -96,7 +96,7 @@ def hand_over(self:Tracker,
         self.again = time.perf_counter() + max(60, 10*(time.perf_counter() - begun))
         self._tell(run, e)
 
-# %% ../nbs/10e_trackers.ipynb #f5b7908e
+# %% ../nbs/10e_trackers.ipynb #6372e9cf
 @patch
 def _hand_over_grids(self:Tracker, run):
     "Grids of whole epochs that are new, each at the last step of its epoch"
@@ -125,7 +125,7 @@ def _tell(self:Tracker, run, e):
     try: run.note(f'tracker {type(self).__name__}', text)
     except OSError: warnings.warn(text)
 
-# %% ../nbs/10e_trackers.ipynb #a841ba89
+# %% ../nbs/10e_trackers.ipynb #de9c384e
 def plain_recipe(
     config:dict, # of a run
 )->dict: # name to number or text
@@ -133,7 +133,7 @@ def plain_recipe(
     names = (*Recipe().keys(), 'size', 'channels', 'mirror', 'hold_out', 'seed')
     return {k: config[k] if isinstance(config[k], (bool, int, float, str)) else str(config[k]) for k in names if k in config}
 
-# %% ../nbs/10e_trackers.ipynb #f5286f5d
+# %% ../nbs/10e_trackers.ipynb #02655888
 class TensorBoard(Tracker):
     "Writes a log for TensorBoard: `fit(..., callbacks=[TensorBoard()])`, then `tensorboard --logdir runs`"
     package = extra = 'tensorboard'
@@ -170,7 +170,7 @@ class TensorBoard(Tracker):
     def close(self):
         if self.writer: self.writer.close()
 
-# %% ../nbs/10e_trackers.ipynb #287edb4f
+# %% ../nbs/10e_trackers.ipynb #9f63813a
 class MLflow(Tracker):
     "Hands a run over to MLflow: `fit(..., callbacks=[MLflow()])`, then `mlflow ui`"
     package = extra = 'mlflow'
@@ -194,7 +194,7 @@ class MLflow(Tracker):
     def end(self, run): self.client.set_terminated(self.run_id, 'FINISHED' if run.is_over() else 'KILLED')
     def close(self): self.client = None
 
-# %% ../nbs/10e_trackers.ipynb #1d042930
+# %% ../nbs/10e_trackers.ipynb #10be4449
 @patch
 def _known(self:MLflow):
     "The run as MLflow has it, or None where it is gone"
