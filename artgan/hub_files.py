@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['fetched', 'is_hub', 'read_hub_name', 'need_hub', 'told_by_hub', 'fetch_generator', 'local', 'beside']
 
-# %% ../nbs/00e_hub_files.ipynb #082973c2
+# %% ../nbs/00e_hub_files.ipynb #8623cab7
 import errno, os, re
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -14,7 +14,7 @@ from pathlib import Path
 import artgan
 from .core import InputError
 
-# %% ../nbs/00e_hub_files.ipynb #a671249a
+# %% ../nbs/00e_hub_files.ipynb #257e239f
 def is_hub(
     run, # anything that may name a run
 )->bool:
@@ -29,10 +29,10 @@ def read_hub_name(
     if not found: raise InputError(f'{str(name)!r} is no name on the hub: it has the form hub:name/repo, or hub:name/repo@revision')
     return found[1], found[2]
 
-# %% ../nbs/00e_hub_files.ipynb #7a1e58bb
+# %% ../nbs/00e_hub_files.ipynb #3c71b2ea
 def need_hub():
     "Refuse to go on without the package that speaks with the hub: `InputError`"
-    if not find_spec('huggingface_hub'): raise InputError("huggingface_hub is not installed, which the hub needs: pip install 'artgan[hub]'")
+    if not find_spec('huggingface_hub'): raise InputError("huggingface_hub is not installed: pip install 'artgan[hub]'")
 
 _login = 'log in with `hf auth login`, or set HF_TOKEN (tokens: https://huggingface.co/settings/tokens)'
 
@@ -44,10 +44,10 @@ def _advice(error, repo, revision):
     if isinstance(error, errors.GatedRepoError): return f'{repo} asks for terms to be accepted on its page; then {_login}'
     if isinstance(error, errors.RepositoryNotFoundError) and status != 403:
         return f'there is no {repo} on the hub, or it is private: look at the spelling; if it is private, {_login}'
-    if status in (401, 403): return f'the hub does not let you do that with {repo} ({status}): {_login}; a push needs a token that may write'
+    if status in (401, 403): return f'the hub does not allow that with {repo} ({status}): {_login}; a push needs a token that may write'
     if isinstance(error, (errors.HFValidationError, errors.BadRequestError)): return f'the hub does not take that for {repo}: {error}'
 
-# %% ../nbs/00e_hub_files.ipynb #58ee450f
+# %% ../nbs/00e_hub_files.ipynb #2415eb69
 @contextmanager
 def told_by_hub(
     repo:str, # which is asked for
@@ -61,10 +61,10 @@ def told_by_hub(
         advice = _advice(e, repo, revision)
         if advice: raise InputError(advice) from e
         first = str(e).strip().partition('\n')[0]
-        raise ConnectionError(f'the hub did not answer for {repo} ({type(e).__name__}: {first}). Look at the network, and whether HF_HUB_OFFLINE '
-                              'or HF_ENDPOINT is set; what was fetched before needs no network') from e
+        raise ConnectionError(f'the hub did not answer for {repo} ({type(e).__name__}: {first}). Look at the network, and whether '
+                              'HF_HUB_OFFLINE or HF_ENDPOINT is set; what was fetched before needs no network') from e
 
-# %% ../nbs/00e_hub_files.ipynb #7e1a30f5
+# %% ../nbs/00e_hub_files.ipynb #65198977
 fetched = 'G.safetensors', 'G-D.safetensors', 'config.json'
 
 def fetch_generator(
@@ -81,7 +81,7 @@ def fetch_generator(
     if not file.is_file(): raise InputError(f'{repo} has no G.safetensors: artgan reads what `push_to_hub` put there')
     return file
 
-# %% ../nbs/00e_hub_files.ipynb #55397967
+# %% ../nbs/00e_hub_files.ipynb #f8afccee
 def local(
     run, # a run folder, a file, `'hub:name/repo'`, or anything else that stands for a run
 ): # the same as a `Path`, for the hub that of its G.safetensors; anything else as it is

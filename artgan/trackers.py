@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['points', 'Tracker', 'plain_recipe', 'TensorBoard', 'MLflow']
 
-# %% ../nbs/10e_trackers.ipynb #e50ef86b
+# %% ../nbs/10e_trackers.ipynb #5d08ca44
 import math, time, warnings
 from bisect import bisect_right
 from importlib.util import find_spec
@@ -20,7 +20,7 @@ from .recipes import Recipe
 from .runs import columns, metric_columns, sample_grids
 from .callbacks import Callback
 
-# %% ../nbs/10e_trackers.ipynb #2957a266
+# %% ../nbs/10e_trackers.ipynb #5fa5de42
 def points(
     run, # with `history` and `seconds`
     after:int, # steps up to this one are known
@@ -36,7 +36,7 @@ def points(
         if row[0] % every and not set(values) & set(metric_columns): continue
         yield row[0], began + values['seconds'], {f"{'score' if k in metric_columns else 'train'}/{k}": v for k, v in values.items()}
 
-# %% ../nbs/10e_trackers.ipynb #151dbf85
+# %% ../nbs/10e_trackers.ipynb #fd26c6d8
 class Tracker(Callback):
     "Hands a run over to a tool for experiments. `TensorBoard` and `MLflow` derive from it"
     package = extra = None
@@ -49,7 +49,7 @@ class Tracker(Callback):
         self.every = as_whole('every', every, 1)
         if not find_spec(self.package):
             raise InputError(f"{self.package} is not installed, which {type(self).__name__} needs: pip install 'artgan[{self.extra}]'")
-        self.opened, self.again, self.history = False, 0., None
+        self.opened, self.again = False, 0.
         self.load_state_dict({})
 
     def state_dict(self): return dict(step=self.step, grid=self.grid)
@@ -59,19 +59,7 @@ class Tracker(Callback):
         self.step, self.grid = state.get('step', -1), state.get('grid', -1)  # the last ones that have been handed over
         self.history = None
 
-    def before_run(self, run): self.hand_over(run)
-    def after_read(self, run): self.hand_over(run)
-    def after_epoch(self, run): self.hand_over(run)
-    def after_score(self, run, metrics): self.hand_over(run)
-
-    def after_run(self, run):
-        self.again = 0.
-        self.hand_over(run, last=True)
-        self.shut()
-
-    def end(self, run): "The run is done, has been stopped, or has failed"
-
-# %% ../nbs/10e_trackers.ipynb #130f5a25
+# %% ../nbs/10e_trackers.ipynb #f3e51af3
 @patch
 def hand_over(self:Tracker,
     run, # the run
@@ -96,10 +84,31 @@ def hand_over(self:Tracker,
         self.again = time.perf_counter() + max(60, 10*(time.perf_counter() - begun))
         self._tell(run, e)
 
-# %% ../nbs/10e_trackers.ipynb #6372e9cf
+# %% ../nbs/10e_trackers.ipynb #ce39e4d0
+@patch
+def before_run(self:Tracker, run): self.hand_over(run) # the run
+@patch
+def after_read(self:Tracker, run): self.hand_over(run) # the run
+@patch
+def after_epoch(self:Tracker, run): self.hand_over(run) # the run
+@patch
+def after_score(self:Tracker, run, metrics): self.hand_over(run) # the run, and what it was scored
+@patch
+def after_run(self:Tracker,
+    run, # the run
+):
+    "The last that is new"
+    self.again = 0.
+    self.hand_over(run, last=True)
+    self.shut()
+
+@patch
+def end(self:Tracker, run): "The run is done, has been stopped, or has failed" # the run
+
+# %% ../nbs/10e_trackers.ipynb #c1f03839
 @patch
 def _hand_over_grids(self:Tracker, run):
-    "Grids of whole epochs that are new, each at the last step of its epoch"
+    "Grids of whole epochs that are new"
     before = run.config['start_idx'] - 1  # the number of the grid before training
     if not (run.path/'generated').is_dir(): return
     for number, file in sample_grids(run):
@@ -109,6 +118,7 @@ def _hand_over_grids(self:Tracker, run):
         self.write_grid(run, run.history.rows[at - 1][0] if at else 0, file)
         self.grid = epoch
 
+# %% ../nbs/10e_trackers.ipynb #a71cae54
 @patch
 def shut(self:Tracker):
     "Close what is open, though it may be broken"
@@ -125,7 +135,7 @@ def _tell(self:Tracker, run, e):
     try: run.note(f'tracker {type(self).__name__}', text)
     except OSError: warnings.warn(text)
 
-# %% ../nbs/10e_trackers.ipynb #de9c384e
+# %% ../nbs/10e_trackers.ipynb #5b4e8897
 def plain_recipe(
     config:dict, # of a run
 )->dict: # name to number or text
@@ -133,7 +143,7 @@ def plain_recipe(
     names = (*Recipe().keys(), 'size', 'channels', 'mirror', 'hold_out', 'seed')
     return {k: config[k] if isinstance(config[k], (bool, int, float, str)) else str(config[k]) for k in names if k in config}
 
-# %% ../nbs/10e_trackers.ipynb #02655888
+# %% ../nbs/10e_trackers.ipynb #fc2bdf47
 class TensorBoard(Tracker):
     "Writes a log for TensorBoard: `fit(..., callbacks=[TensorBoard()])`, then `tensorboard --logdir runs`"
     package = extra = 'tensorboard'
@@ -156,21 +166,33 @@ class TensorBoard(Tracker):
         measured = dict.fromkeys(('score/frechet', 'score/kid', 'train/loss_g', 'train/loss_d'), 0.)
         for summary in hparams(plain_recipe(run.config), measured): self.writer.file_writer.add_summary(summary, 0)
 
-    def write(self, run, points):
-        from tensorboard.compat.proto.summary_pb2 import Summary
-        for step, at, values in points:  # a row at once, which costs less than `add_scalar` for each number
-            row = Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
-            self.writer.file_writer.add_summary(row, step, at)
-        self.writer.flush()  # which raises what went wrong in its thread
-
-    def write_grid(self, run, step, file):
-        with Image.open(file) as grid: self.writer.add_image('samples', np.atleast_3d(grid), step, dataformats='HWC')
-        self.writer.flush()
-
     def close(self):
         if self.writer: self.writer.close()
 
-# %% ../nbs/10e_trackers.ipynb #9f63813a
+# %% ../nbs/10e_trackers.ipynb #a0c3bc56
+@patch
+def write(self:TensorBoard,
+    run, # the run
+    points, # as `points` gives them
+):
+    "A row at once, which costs less than `add_scalar` for each number"
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    for step, at, values in points:
+        row = Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
+        self.writer.file_writer.add_summary(row, step, at)
+    self.writer.flush()  # which raises what went wrong in its thread
+
+@patch
+def write_grid(self:TensorBoard,
+    run, # the run
+    step:int, # at which it stands
+    file:Path, # its PNG
+):
+    "A grid, for the page IMAGES"
+    with Image.open(file) as grid: self.writer.add_image('samples', np.atleast_3d(grid), step, dataformats='HWC')
+    self.writer.flush()
+
+# %% ../nbs/10e_trackers.ipynb #906a5964
 class MLflow(Tracker):
     "Hands a run over to MLflow: `fit(..., callbacks=[MLflow()])`, then `mlflow ui`"
     package = extra = 'mlflow'
@@ -190,11 +212,11 @@ class MLflow(Tracker):
         super().load_state_dict(state)
         self.run_id = state.get('run_id')  # MLflow's name for the run
 
-    def write_grid(self, run, step, file): self.client.log_artifact(self.run_id, str(file), 'grids')  # the same name once more is the same file
+    def write_grid(self, run, step, file): self.client.log_artifact(self.run_id, str(file), 'grids')  # the same name: the same file
     def end(self, run): self.client.set_terminated(self.run_id, 'FINISHED' if run.is_over() else 'KILLED')
     def close(self): self.client = None
 
-# %% ../nbs/10e_trackers.ipynb #10be4449
+# %% ../nbs/10e_trackers.ipynb #7552362f
 @patch
 def _known(self:MLflow):
     "The run as MLflow has it, or None where it is gone"
@@ -205,8 +227,11 @@ def _known(self:MLflow):
         return None
     return found if found and found.info.lifecycle_stage == 'active' else None
 
+# %% ../nbs/10e_trackers.ipynb #f89571af
 @patch
-def open(self:MLflow, run):
+def open(self:MLflow,
+    run, # the run
+):
     "Find the run at MLflow, or make it"
     from mlflow import MlflowClient
     from mlflow.entities import Param
@@ -220,8 +245,12 @@ def open(self:MLflow, run):
         self.run_id, self.step, self.grid = self.client.create_run(experiment, run_name=run.path.resolve().name).info.run_id, -1, -1
     self.client.log_batch(self.run_id, params=[Param(k, str(v)) for k, v in plain_recipe(run.config).items()])
 
+# %% ../nbs/10e_trackers.ipynb #414962d7
 @patch
-def write(self:MLflow, run, points):
+def write(self:MLflow,
+    run, # the run
+    points, # as `points` gives them
+):
     "Whole rows, at most a thousand numbers at a time"
     from mlflow.entities import Metric
     waiting = []

@@ -162,8 +162,8 @@ def _discriminator_weights(
     own = path.with_name(f'{path.stem}-D.safetensors')
     if own.is_file(): return read_safetensors(own)
     if path.stem == 'G' and (path.parent/'D.pth').is_file(): return read_pickle(path.parent/'D.pth'), _load_weights(path)[1]
-    raise InputError(f'{path} has no discriminator beside it: it would be {own.name}, which `save_half` and `push_to_hub` write with both=True'
-                     + ', or D.pth'*(path.stem == 'G'))
+    raise InputError(f'{path} has no discriminator beside it: it would be {own.name}, which `save_half` and `push_to_hub` '
+                     'write with both=True' + ', or D.pth'*(path.stem == 'G'))
 
 def load_discriminator(
     run=None, # a run, or the file of a generator that has its discriminator beside it, 'hub:name/repo' too; None: that of `PAINTINGS`
