@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['licence_fields', 'prepare_hub', 'push_to_hub']
 
-# %% ../nbs/12f_hub.ipynb #8f361a35
+# %% ../nbs/12f_hub.ipynb #e69f7cf5
 import json, re, tempfile
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from .weights import images_seen, load_discriminator, load_network
 from .latents import load
 from .share import page_card
 
-# %% ../nbs/12f_hub.ipynb #9e81c631
+# %% ../nbs/12f_hub.ipynb #7cb7d103
 _licences = ('apache-2.0', 'mit', 'cc0-1.0', 'unlicense', 'other', 'unknown',
              *(f'cc-by-{kind}4.0' for kind in ('', 'sa-', 'nd-', 'nc-', 'nc-sa-', 'nc-nd-')))
 
@@ -34,7 +34,7 @@ def licence_fields(
     short = re.sub(r'[^a-z0-9.]+', '-', licence.lower()).strip('-')
     return {'license': short} if short in _licences else {'license': 'other', 'license_name': short[:60].strip('-') or 'own-words'}
 
-# %% ../nbs/12f_hub.ipynb #1d9bf4c6
+# %% ../nbs/12f_hub.ipynb #db93292b
 _told = ('device', 'gpu', 'threads', 'precision', 'machine', 'system', 'torch', 'python', 'artgan')
 
 def _rows(run, about, licence, data, score):
@@ -46,7 +46,7 @@ def _rows(run, about, licence, data, score):
     recipe = ', '.join(f'{k}={config[k]!r}' for k in Recipe().keys())
     return rows + [['machine', ', '.join(f'{k} {last[k]}' for k in _told if k in last)], ['recipe', recipe]]
 
-# %% ../nbs/12f_hub.ipynb #144e4c5c
+# %% ../nbs/12f_hub.ipynb #5afd95b9
 def _public(config, sessions):
     "A configuration and its sessions, without what says where and from whom the pictures are"
     known = {k: v for k, v in (config.get('data') or {}).items() if k == 'pictures'}
@@ -57,7 +57,7 @@ def _about(run):
     path = Path(getattr(run, 'path', run)).expanduser() if run is not None else None
     return read_about(path) if path and path.is_dir() else None
 
-# %% ../nbs/12f_hub.ipynb #30c3cad5
+# %% ../nbs/12f_hub.ipynb #f3d20d38
 _names = dict(kid='KID x 1000 (lower is better)', frechet='Fréchet distance (lower is better)', precision='precision (higher is better)',
               recall='recall (higher is better)', colour='colour, Delta E (lower is better)', vendi='Vendi score (higher is more diverse)',
               copies='copies (well above 0.05: it repeats its training pictures)')
@@ -74,10 +74,11 @@ def _scores(run, score, about):
     at = scored[-1]
     return dict(images=int(history['images'][at]), metrics={k: [number(history[k][at]), None] for k in metric_columns if k in history})
 
-# %% ../nbs/12f_hub.ipynb #e96775de
+# %% ../nbs/12f_hub.ipynb #9e8a163c
 def _cannot(spec, scores, notes):
     "Sentences about the limits"
-    yield f"It draws {shown_shape(spec['size'])} pixels and no other size, takes no words, and knows its training pictures only."
+    size = shown_shape(spec['size'])
+    yield f"It draws pictures of {size} pixels and no other size, takes no words, and knows its training pictures only."
     m = (scores or {}).get('metrics', {})
     recall, copies = ((m.get(k) or [None])[0] for k in ('recall', 'copies'))
     if recall is not None: yield f'Recall is {recall:.2f}: for {1 - recall:.0%} of the real pictures beside it, it drew nothing like them.'
@@ -93,7 +94,7 @@ def _notes(run, about):
     file = Path(getattr(run, 'path', run))/'notes.txt' if about else None
     return file.read_text(encoding='utf-8').splitlines() if file and file.is_file() else []
 
-# %% ../nbs/12f_hub.ipynb #e6ab3fba
+# %% ../nbs/12f_hub.ipynb #2a999ab0
 def _cell(text): return re.sub(r'([|<>`*_\\[\]])', r'\\\1', ' '.join(str(text).split()))  # what was typed is text there, and no markup
 
 def _table(names, rows):
@@ -109,7 +110,7 @@ def _score_table(scores):
            else f"Taken while training, after {scores['images']:,} pictures, without a baseline.")
     return _table(['', 'score', 'real against real'], rows) + f'\n\n{how}'
 
-# %% ../nbs/12f_hub.ipynb #2601787f
+# %% ../nbs/12f_hub.ipynb #e84c25a3
 _text = """# {title}
 
 ![pictures from seed 0, not selected](samples.png)
@@ -141,7 +142,7 @@ artgan.explore('hub:{repo}')  # sliders, in a notebook
 {cannot}
 """
 
-# %% ../nbs/12f_hub.ipynb #f1ef5e08
+# %% ../nbs/12f_hub.ipynb #4ea435e4
 def _card(repo, spec, rows, scores, notes, licence, both):
     "README.md"
     from huggingface_hub import ModelCardData
@@ -154,7 +155,7 @@ def _card(repo, spec, rows, scores, notes, licence, both):
                         rows=_table(['', ''], [[_cell(k), _cell(v)] for k, v in rows if k != 'scores']))
     return f'---\n{top.to_yaml()}\n---\n\n{body}'
 
-# %% ../nbs/12f_hub.ipynb #b0cfc00a
+# %% ../nbs/12f_hub.ipynb #91400909
 def _samples(generator, path):
     "A grid of the pictures of seed 0"
     n = grid_pictures(generator.size)
@@ -168,7 +169,7 @@ def _weights(network, spec, path, images):
     weights = {k: v.cpu().contiguous() for k, v in network.state_dict().items()}
     with written_whole(path) as tmp: tmp.write_bytes(pack_weights(weights, spec, images))
 
-# %% ../nbs/12f_hub.ipynb #cea3d82b
+# %% ../nbs/12f_hub.ipynb #8ef5bf0b
 def _texts(run, about, repo, spec, licence, data, score, both):
     "Name of each file of text to what is in it"
     rows, scores = _rows(run, about, licence, data, score), _scores(run, score, about)
@@ -178,7 +179,7 @@ def _texts(run, about, repo, spec, licence, data, score, both):
             'README.md': _card(repo, spec, rows, scores, _notes(run, about), licence, both),
             **({'scores.json': json.dumps(scores, indent=2)} if scores else {})}
 
-# %% ../nbs/12f_hub.ipynb #6480943b
+# %% ../nbs/12f_hub.ipynb #798ef797
 def prepare_hub(
     run, # a run folder, what `fit` returned, or a G.safetensors file; None: the paintings that artgan carries
     name:str, # of the repository, such as 'name/repo'
@@ -201,7 +202,7 @@ def prepare_hub(
     _samples(load(folder/'G.safetensors', 'cpu'), folder/'samples.png')
     return folder
 
-# %% ../nbs/12f_hub.ipynb #ddc41897
+# %% ../nbs/12f_hub.ipynb #984242bc
 def _check_repository(api, repo):
     "The repository as the hub has it; raises `InputError` where it holds something that artgan did not put there"
     info = api.model_info(repo)
@@ -212,7 +213,7 @@ def _check_repository(api, repo):
         raise InputError(f'{repo} holds something else than a model of artgan ({shown}): nothing was changed there. Pass another name')
     return info
 
-# %% ../nbs/12f_hub.ipynb #866a58bb
+# %% ../nbs/12f_hub.ipynb #981b78aa
 def push_to_hub(
     run, # a run folder, what `fit` returned, or a G.safetensors file
     name:str, # of the repository, such as 'name/repo'; it is made if it is not there
