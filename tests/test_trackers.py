@@ -153,18 +153,18 @@ def test_mlflow(art, quick, monkeypatch):
     pytest.importorskip('mlflow', reason='the extra mlflow is not installed')
     monkeypatch.setenv('MLFLOW_DISABLE_TELEMETRY', 'true')
     def tracker(): return MLflow(uri='sqlite:///mlflow.db', every=1)
-    fit(art, 5, out='run', callbacks=[tracker(), Does(1, stop)], **quick)  # after_run hands over what the last checkpoint does not know of
+    fit(art, 3, out='run', callbacks=[tracker(), Does(1, stop)], **quick)  # after_run hands over what the last checkpoint does not know of
     fails, write_grid = tracker(), MLflow.write_grid
     def once(self, run, step, file): monkeypatch.setattr(MLflow, 'write_grid', write_grid); raise ConnectionError('gone')
     monkeypatch.setattr(MLflow, 'write_grid', once)
-    run = fit(art, 5, out='run', callbacks=[fails, Does(3, diverge)], **quick)
+    run = fit(art, 3, out='run', callbacks=[fails, Does(2, diverge)], **quick)
     found, grids, client = kept(fails)
     assert_is_history(found, run)
     there = client.get_run(fails.run_id)
-    assert grids == [f'generated-images-{i:04d}.png' for i in range(6)] and len(client.search_runs([there.info.experiment_id])) == 1
+    assert grids == [f'generated-images-{i:04d}.png' for i in range(4)] and len(client.search_runs([there.info.experiment_id])) == 1
     assert there.info.status == 'FINISHED' and there.data.params['width'] == '4' and {k for _, k, _ in run.notes} == {'tracker MLflow', 'diverged 1'}
     client.delete_run(fails.run_id)
     other = tracker()
-    run = fit(art, 6, out='run', callbacks=[other], **quick)
-    assert other.run_id != fails.run_id and len(kept(other)[1]) == 7
+    run = fit(art, 4, out='run', callbacks=[other], **quick)
+    assert other.run_id != fails.run_id and len(kept(other)[1]) == 5
     assert_is_history(kept(other)[0], run)
