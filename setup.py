@@ -40,6 +40,8 @@ setup(
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg['requirements'].split(),
     extras_require={'dev': cfg['dev_requirements'].split() + cfg['metrics_requirements'].split(), 'metrics': cfg['metrics_requirements'].split(),
-                    'heic': cfg['heic_requirements'].split(), 'onnx': cfg['onnx_requirements'].split(), 'site': cfg['site_requirements'].split()},
+                    'heic': cfg['heic_requirements'].split(), 'onnx': cfg['onnx_requirements'].split(), 'site': cfg['site_requirements'].split(),
+                    'hub': cfg['hub_requirements'].split(), 'tensorboard': cfg['tensorboard_requirements'].split(),
+                    'mlflow': cfg['mlflow_requirements'].split()},
     entry_points={'console_scripts': cfg['console_scripts'].split()},
 )

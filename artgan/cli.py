@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 
 import artgan
 from .core import InputError, check_device, written_whole, say
+from .hub_files import beside, local
 from .shapes import read_size
 from .pixels import crops
 from .data import clear_cache, list_cache
@@ -37,6 +38,7 @@ from .costs import cost_table
 from .watching import watch
 from .walks import walk
 from .share import share_run
+from .hub import push_to_hub
 from .train import fit
 from .bench import bench, bench_decoding
 from .report import gpu_report
@@ -138,6 +140,8 @@ def _compare(args):
 def _watch(args): watch(args.run, **_given(args, 'run'))
 
 def _share(args): say(share_run(args.run, args.out, **_given(args, 'run', 'out')))
+
+def _push(args): say(push_to_hub(args.run, args.name, **_given(args, 'run', 'name')))
 
 def _plot(args):
     folder = Path(args.out or run_path(args.run))
@@ -260,6 +264,10 @@ def _add_sharing(command):
     add = command('share', _share, 'write one page that paints in any browser', _options(share_run, 'run', 'path', 'score'))
     add('run', nargs='?', help='a run folder, or a G.safetensors file; the paintings that artgan carries if left out')
     add('--out', help='.html file; share.html in the run folder, or paintings.html without one, if left out')
+
+    add = command('push', _push, 'put its generator on the Hugging Face hub', _options(push_to_hub, 'run', 'name', 'score'))
+    add('run', help='a run folder, or a G.safetensors file')
+    add('name', help='the repository, such as name/repo')
 
     add = command('export', _export, 'write its generator for other programs', _options(export_onnx, 'run', 'path'))
     add('run', nargs='?', help='a run folder, or a G.safetensors file; the paintings that artgan carries if left out')

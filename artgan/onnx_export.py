@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from .core import InputError, as_new_file, written_whole
+from .hub_files import beside, is_hub
 from .runs import weights_digest
 from .weights import draw_latents, load_network
 
@@ -76,12 +77,13 @@ def _onnx_path(run, path):
     "Where the file is to be"
     if path is None and run is None: path = 'paintings.onnx'
     if path is None:
-        run = Path(getattr(run, 'path', run)).expanduser()
-        path = run/'G.onnx' if run.is_dir() else run.with_suffix('.onnx')
+        stem = beside(run)
+        folder = not is_hub(run) and Path(getattr(run, 'path', run)).expanduser().is_dir()
+        path = stem/'G.onnx' if folder else stem.with_name(f'{stem.name}.onnx')
     return as_new_file(path, '.onnx')
 
 def export_onnx(
-    run=None, # a run, one of its checkpoints, or a G.safetensors file; None: the generator of paintings that artgan carries
+    run=None, # a run, one of its checkpoints, a G.safetensors file, or 'hub:name/repo'; None: the paintings that artgan carries
     path=None, # the file to write; None: G.onnx in the run folder, or beside the file; paintings.onnx without a run
     half:bool=False, # weights in half precision, for half the size; they are computed with in full
 )->Path: # the file

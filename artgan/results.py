@@ -351,6 +351,10 @@ class _Uses:
         "One page that paints in any browser, by `artgan.share_run`"
         return artgan.share_run(self, path, runtime, title, licence, score)
 
+    def push_to_hub(self, name, licence=None, data=None, score=None, both=False, private=True):
+        "The generator and its card on the Hugging Face hub, by `artgan.push_to_hub`"
+        return artgan.push_to_hub(self, name, licence, data, score, both, private)
+
 # %% ../nbs/09_results.ipynb #2d40b1aa
 class _Plots:
     "The same for what is drawn and filmed"

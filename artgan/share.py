@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from .core import InputError, as_new_file, written_whole
+from .hub_files import beside, is_hub, local
 from .shapes import shown_shape
 from .runs import read_about, read_history, run_path
 from .weights import PAINTINGS, images_seen, load_network
@@ -75,8 +76,8 @@ def _scores(run, score):
     if score is not None:
         names = dict(kid='KID x 1000', frechet='Fréchet distance', precision='precision', recall='recall')
         def said(k, name): return f'{name} {getattr(score, k):.3g}' + (f' (real against real {getattr(real, k):.3g})' if real else '')
-        real, both = score.baseline, [said(*pair) for pair in names.items()]
-        return f"{'; '.join(both)}; {score.n:,} pictures, features {score.features}"
+        real = score.baseline
+        return f"{'; '.join(said(*pair) for pair in names.items())}; {score.n:,} pictures, features {score.features}"
     history = read_history(run)
     at = np.flatnonzero(np.isfinite(history.get('kid', np.array([]))))
     if not len(at): return 'none were taken'
@@ -84,8 +85,14 @@ def _scores(run, score):
             f"after {history['images'][at[-1]]:,} pictures, taken while training, without a baseline")
 
 # %% ../nbs/12e_share.ipynb #6fdbb8ff
+def _card_beside(path):
+    "The card that `push_to_hub` wrote into the config.json beside a file, or None"
+    try: return [[str(k), str(v)] for k, v in json.loads((path.parent/'config.json').read_text(encoding='utf-8'))['card']]
+    except (OSError, ValueError, KeyError, TypeError): return None  # there is none, or it is that of a run
+
 def _of_file(path, licence):
-    "The card of a generator of which there is a file alone"
+    "The card of a generator of which there is a file alone, or what `push_to_hub` wrote beside it"
+    if card := _card_beside(path): return [[k, licence if k == 'licence' and licence else v] for k, v in card]
     spec, seen = load_network(path, 'cpu')[1], images_seen(path)
     return [['trained on', 'not known'], *([['seen', f'{seen:,} pictures']] if seen else []), ['network', _network_in_words(spec)],
             ['licence', licence or 'not stated']]
@@ -95,13 +102,14 @@ def _network_in_words(c):
 
 # %% ../nbs/12e_share.ipynb #5dfddbf1
 def page_card(
-    run=None, # a run folder, what `fit` returned, or a G.safetensors file; None: the generator of paintings that artgan carries
+    run=None, # a run folder, what `fit` returned, a G.safetensors file, or 'hub:name/repo'; None: the paintings that artgan carries
     licence:str=None, # of the pictures and the network, in your words
     score=None, # an `artgan.metrics.Score` of the run; None: what was scored while training
 )->list: # (name, text), for the foot of a page
     "What there is to say of a run"
     if run is None: return _carried() + ([['licence', licence]] if licence else [])
-    if Path(getattr(run, 'path', run)).expanduser().is_file(): return _of_file(run, licence)
+    run = Path(local(getattr(run, 'path', run)))
+    if run.is_file(): return _of_file(run, licence)
     about, history = read_about(run), read_history(run)
     if not len(history['step']): raise InputError(f'{run_path(run)} has no step yet: train first')
     c, last = about['config'], (about['sessions'] or [{}])[-1]  # a configuration that was damaged has lost its sessions
@@ -127,9 +135,21 @@ def _network(run):
     with tempfile.TemporaryDirectory() as tmp:
         return base64.b64encode(export_onnx(run, Path(tmp)/'network.onnx', half=True).read_bytes()).decode()
 
+# %% ../nbs/12e_share.ipynb #cf02f11f
+def _title(run):
+    "What the page is called, when nobody says it"
+    if run is None: return 'Paintings'
+    return beside(run).name if is_hub(run) else Path(getattr(run, 'path', run)).expanduser().resolve().name
+
+def _page_path(run):
+    "Where the page is to be, when nobody says it"
+    if run is None: return 'paintings.html'
+    if not is_hub(run) and (folder := Path(getattr(run, 'path', run)).expanduser()).is_dir(): return folder/'share.html'
+    return beside(run).with_name(f'{beside(run).name}.html')
+
 # %% ../nbs/12e_share.ipynb #638d77a9
 def share_run(
-    run=None, # a run folder, what `fit` returned, or a G.safetensors file; None: the generator of paintings that artgan carries
+    run=None, # a run folder, what `fit` returned, a G.safetensors file, or 'hub:name/repo'; None: the paintings that artgan carries
     path=None, # the file to write; None: share.html in the run folder, or beside the file; paintings.html without a run
     runtime=None, # folder of onnxruntime-web, to be put into the page; None: the page fetches it from the web when it is opened
     title:str=None, # None: the name of the run folder
@@ -137,14 +157,14 @@ def share_run(
     score=None, # an `artgan.metrics.Score` of the run, for the card
 )->Path: # the file
     "One page that paints in any browser; raises `InputError` where `path` exists, or there is no such run or runtime"
-    folder = None if run is None else Path(getattr(run, 'path', run)).expanduser()
-    if path is None: path = 'paintings.html' if run is None else folder.with_suffix('.html') if folder.is_file() else folder/'share.html'
+    if path is None: path = _page_path(run)
     path = as_new_file(path)
+    title, run = title or _title(run), local(run)
     inlined, card, generator = _inlined(runtime) if runtime else '', page_card(run, licence, score), LoadedGenerator(run, 'cpu')
     about = dict(latent_size=generator.latent_size, channels=generator.channels, shape=generator.shape, generator=generator.digest,
                  directions=page_directions(generator), card=card, runtime=_fetched())
     template = (Path(__file__).parent/'page.html').read_text(encoding='utf-8')
-    page = _filled(template, title=html.escape(title or (folder.resolve().name if folder else 'Paintings')), about=_as_json(about),
+    page = _filled(template, title=html.escape(title), about=_as_json(about),
                    network=_network(run), runtime=inlined)
     with written_whole(path) as tmp: tmp.write_text(page, encoding='utf-8')
     return path

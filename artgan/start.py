@@ -7,11 +7,11 @@ __all__ = ['read_start', 'networks_from', 'larger_generator', 'larger_discrimina
 
 # %% ../nbs/08d_start.ipynb #3648e270
 from pathlib import Path
-import os
 
 import torch
 
 from .core import InputError
+from .hub_files import local
 from .shapes import as_shape, shown_shape
 from .models import generator
 from .runs import load_checkpoint, read_about, run_path
@@ -26,12 +26,12 @@ def _read_files(path):
 
 # %% ../nbs/08d_start.ipynb #1019dc03
 def read_start(
-    start, # a run folder, what `fit` returned, a checkpoint in a run folder, a G.safetensors with its discriminator, or 'paintings'
+    start, # a run folder, what `fit` returned, a checkpoint, a G.safetensors with its discriminator, 'hub:name/repo', or 'paintings'
 )->dict: # G, G_ema, D: weights; opt_g, opt_d: of the optimisers, if known; spec: for `generator`; images: how many were seen; path
     "The networks to begin from; raises `InputError` where there are none that can be read"
     if start == 'paintings': start = PAINTINGS
-    path = Path(start).expanduser() if isinstance(start, (str, os.PathLike)) else None
-    if not (path and path.is_file()): path = run_path(start)
+    path = local(start)
+    if not (isinstance(path, Path) and path.is_file()): path = run_path(path)
     if path.suffix == '.safetensors': return _read_files(path)
     found = read_pickle(path) if path.is_file() else load_checkpoint(path)
     if not (isinstance(found, dict) and {'G', 'D', 'images'} <= found.keys()):

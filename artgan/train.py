@@ -123,7 +123,7 @@ def _plain_threads(threads, device, config, batches, path, show):
 def _say_if_changed(start, path, known):
     "Say when `start` is no longer, or was never, what a run began from"
     try: same = weights_digest(read_start(start)['G_ema']) == known['generator']
-    except InputError: same = False  # it is gone, and not needed any more
+    except (InputError, OSError): same = False  # it is gone, or cannot be reached, and is not needed any more
     if not same: say(f'{path} did not begin from {start} as it is now; it goes on with its own networks')
 
 def _plain_start(start, path, fresh, show):

@@ -8,7 +8,7 @@ __all__ = ['PAINTINGS', 'read_pickle', 'read_safetensors', 'images_seen', 'load_
            'free_series', 'write_picture', 'save_pictures', 'save_half']
 
 # %% ../nbs/08a_weights.ipynb #a99953f1
-import base64, itertools, json, os, pickle, warnings, zipfile
+import base64, itertools, json, pickle, warnings, zipfile
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ import torch
 
 import artgan
 from .core import InputError, as_new_file, as_number, check_device, check_whole, progress, written_whole
+from .hub_files import local
 from .data import to_bytes
 from .models import discriminator, generator
 from .runs import checkpoints, load_verified, pack_weights, run_path, weights_digest
@@ -94,10 +95,10 @@ PAINTINGS = Path(artgan.__file__).parent/'paintings.safetensors'
 
 # %% ../nbs/08a_weights.ipynb #22068d95
 def images_seen(
-    run, # a run folder, what `fit` returned, or the file of a generator; None: `PAINTINGS`
+    run, # a run folder, what `fit` returned, or the file of a generator, `'hub:name/repo'` too; None: `PAINTINGS`
 )->int: # 0: not known
     "How many pictures a generator had seen when its G.safetensors was written"
-    path = PAINTINGS if run is None else Path(getattr(run, 'path', run)).expanduser()
+    path = PAINTINGS if run is None else Path(local(getattr(run, 'path', run)))
     if path.is_dir(): path = path/'G.safetensors'
     if path.suffix != '.safetensors' or not path.is_file(): return 0
     try:
@@ -107,11 +108,11 @@ def images_seen(
 
 # %% ../nbs/08a_weights.ipynb #e7efce53
 def _load_weights(
-    run, # a run, one of its checkpoints, a G.safetensors file, or a G.pth file with config.json beside it; None: `PAINTINGS`
+    run, # a run, a checkpoint, a G.safetensors, 'hub:name/repo', or a G.pth with config.json beside it; None: `PAINTINGS`
 )->tuple: # (weights, arguments for `generator`)
     "Weights of a generator and what they belong to"
     if run is None: return read_safetensors(PAINTINGS)
-    if isinstance(run, (str, os.PathLike)): run = Path(run).expanduser()
+    run = local(run)
     path = run if isinstance(run, Path) and run.is_file() else run_path(run)
     if path.is_dir(): return _from_folder(path, 'G', path/'G.safetensors', lambda file: read_safetensors(file)[0]), _read_config(path)
     if path.suffix == '.safetensors': return read_safetensors(path)
@@ -138,7 +139,7 @@ def _built(
     return network.to(check_device(device)).eval()
 
 def load_network(
-    run, # a run, one of its checkpoints, a G.safetensors file, or a G.pth file with config.json beside it; None: `PAINTINGS`
+    run, # a run, a checkpoint, a G.safetensors, 'hub:name/repo', or a G.pth with config.json beside it; None: `PAINTINGS`
     device, # where the network is to be
 )->tuple: # (network in evaluation mode, arguments it was built with)
     "The generator of a run and its arguments; InputError where there is none that can be read"
@@ -147,7 +148,7 @@ def load_network(
 
 # %% ../nbs/08a_weights.ipynb #0eec3262
 def load_generator(
-    run=None, # a run, one of its checkpoints, a G.safetensors file, or a G.pth file with config.json beside it; None: `PAINTINGS`
+    run=None, # a run, a checkpoint, a G.safetensors, 'hub:name/repo', or a G.pth with config.json beside it; None: `PAINTINGS`
     device='cpu', # where the network is to be
 )->torch.nn.Module: # latents [B, latent_size, 1, 1] -> pictures [B, channels, height, width] in [-1, 1]
     "The trained generator of a run, in evaluation mode; InputError where there is none that can be read"
@@ -162,15 +163,15 @@ def _discriminator_weights(
     own = path.with_name(f'{path.stem}-D.safetensors')
     if own.is_file(): return read_safetensors(own)
     if path.stem == 'G' and (path.parent/'D.pth').is_file(): return read_pickle(path.parent/'D.pth'), _load_weights(path)[1]
-    raise InputError(f'{path} has no discriminator beside it: it would be {own.name}, which `save_half` writes'
-                     + ', or D.pth'*(path.stem == 'G'))
+    raise InputError(f'{path} has no discriminator beside it: it would be {own.name}, which `save_half` and `push_to_hub` '
+                     'write with both=True' + ', or D.pth'*(path.stem == 'G'))
 
 def load_discriminator(
-    run=None, # a run, or the file of a generator that has its discriminator beside it; None: that of `PAINTINGS`
+    run=None, # a run, or the file of a generator that has its discriminator beside it, 'hub:name/repo' too; None: that of `PAINTINGS`
     device='cpu', # where the network is to be
 )->torch.nn.Module: # pictures [B, channels, height, width] in [-1, 1] -> logits [B, 1]
     "The trained discriminator of a run, in evaluation mode; InputError where there is none that can be read"
-    if isinstance(run, (str, os.PathLike)): run = Path(run).expanduser()
+    run = local(run)
     path = PAINTINGS if run is None else run if isinstance(run, Path) and run.is_file() else run_path(run)
     weights, spec = _discriminator_weights(path)
     return _built(discriminator, weights, {k: v for k, v in spec.items() if k != 'latent_size'}, path, device)
@@ -229,7 +230,7 @@ def truncate(
 # %% ../nbs/08a_weights.ipynb #e67a989c
 @torch.inference_mode()
 def generate(
-    run=None, # a run, one of its checkpoints, a G.safetensors file, or a G.pth file with config.json beside it; None: `PAINTINGS`
+    run=None, # a run, a checkpoint, a G.safetensors, 'hub:name/repo', or a G.pth with config.json beside it; None: `PAINTINGS`
     n:int=64, # number of pictures
     seed:int=0, # picture i depends on the seed and on i alone
     device=None, # where to compute; None: the GPU if there is one

@@ -7,7 +7,8 @@ import pytest
 import artgan
 
 NAMES = ['fit', 'generate', 'explore', 'breed', 'walk', 'project', 'replay', 'nearest', 'download', 'demo_art', 'load_images', 'check_images', 'show_images',
-         'score_run', 'make_video', 'show_video', 'plot_losses', 'RECIPES', 'Run', 'export_onnx', 'share_run', 'write_samples', 'write_grid', 'cut_out', 'watch']
+         'score_run', 'make_video', 'show_video', 'plot_losses', 'RECIPES', 'Run', 'export_onnx', 'share_run', 'write_samples', 'write_grid', 'cut_out', 'watch',
+         'load', 'push_to_hub', 'TensorBoard', 'MLflow']
 
 
 def python(code):
