@@ -16,7 +16,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from fastcore.basics import patch
-from torchvision.utils import make_grid
 
 from .cache import cache_folder, clear_cache, decoded, decoder_version, fetched, fingerprint, list_cache, source_name
 from .core import InputError, as_choice, as_flag, as_number, as_path, as_whole, say
@@ -320,6 +319,7 @@ def show_images(
     images = (images.images if isinstance(images, Pictures) else images)[:as_whole('nmax', nmax, 1)]
     if torch.is_tensor(images) and images.is_floating_point(): x = as_shown(images.detach().float().cpu())
     else: x = torch.as_tensor(over_checkerboard(np.asarray(images))).permute(0, 3, 1, 2)/255
+    from torchvision.utils import make_grid  # takes as long to import as torch
     grid = make_grid(x.clamp(0, 1), nrow=nrow, pad_value=1)
     if ax is None: _, ax = plt.subplots(figsize=(nrow, nrow*grid.shape[1]/grid.shape[2]))
     ax.imshow(grid.permute(1, 2, 0).numpy())

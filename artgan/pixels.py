@@ -14,7 +14,6 @@ from functools import lru_cache, partial
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
-import torchvision.transforms.functional as TF
 
 from .core import as_choice, as_whole, progress
 from .files import ImageFile, heic_reason, kind_of_start, open_archive, open_picture, reads_heic
@@ -108,6 +107,10 @@ def check_shape(
     return as_size('size', size), as_choice('crop', crop, crops)
 
 # %% ../nbs/00a_pixels.ipynb #f03a91be
+def _middle(img, height, width): # the middle of a picture, as torchvision's `center_crop` has it
+    left, top = round((img.width - width)/2), round((img.height - height)/2)
+    return img.crop((left, top, left + width, top + height))
+
 def to_shape(
     img:Image.Image, # a picture of any shape, in one of our modes
     size:int=64, # side of a square in pixels, or (height, width)
@@ -116,15 +119,15 @@ def to_shape(
     "Resize a picture to one shape, with antialiasing; raises `InputError` as `check_shape` does"
     size, crop = check_shape(size, crop)
     height, width = as_shape('size', size)
-    if crop == 'stretch': return TF.resize(img, [height, width])
+    if crop == 'stretch': return img.resize((width, height), Image.Resampling.BILINEAR)
     w, h = img.size
     if crop == 'center':
         most = 16*max(height, width)/min(height, width)
         if max(w, h) > most*min(w, h):  # a strip: scaled as a whole it could fill the memory
             w, h = min(w, int(most*h)), min(h, int(most*w))
-            img = TF.center_crop(img, [h, w])
-        covers = [height, height*w//h] if h*width < w*height else [width*h//w, width]
-        return TF.center_crop(TF.resize(img, covers), [height, width])
+            img = _middle(img, h, w)
+        covers = (height*w//h, height) if h*width < w*height else (width, width*h//w)
+        return _middle(img.resize(covers, Image.Resampling.BILINEAR), height, width)
     most, of = (height, h) if h*width >= w*height else (width, w)  # the side that decides
     small = img.resize([max(1, round(side*most/of)) for side in (w, h)], Image.Resampling.BILINEAR)
     page = Image.new(img.mode, (width, height), (0, 0, 0, 0) if img.mode == 'RGBA' else 'white')

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 from safetensors.torch import save
-from torchvision.utils import save_image
 
 import artgan
 from .core import InputError, free_space, json_digest, move_aside, told_where, written_whole, say
@@ -335,6 +334,7 @@ def save_samples(
 ):
     "Draw the fixed latents into the picture at `grid_path`"
     pictures = draw_grid(state)
+    from torchvision.utils import save_image  # takes as long to import as torch
     with written_whole(grid_path(path, number)) as tmp: save_image(pictures, tmp, nrow=math.isqrt(len(pictures)))
 
 # %% ../nbs/08_runs.ipynb #b54be8c8

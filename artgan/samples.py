@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 import torch
-from torchvision.utils import make_grid
 
 from .core import InputError, as_new_file, as_path, as_whole, progress, written_whole
 from .shapes import as_shape
@@ -90,6 +89,7 @@ def write_grid(
     generator = LoadedGenerator(run, device)
     z = torch.stack([latent for batch in _numbered(n, seed, latents, generator.latent_size) for _, latent in batch])
     z, columns = truncate(z, truncation), min(columns or math.ceil(math.sqrt(len(z))), len(z))
+    from torchvision.utils import make_grid  # takes as long to import as torch
     grid = make_grid(torch.from_numpy(generator(z)).permute(0, 3, 1, 2), nrow=columns)
     if generator.channels == 1: grid = grid[:1]
     about = _grid_info(z, columns, generator)
