@@ -35,6 +35,7 @@ from .compare import compare
 from .costs import cost_table
 from .walks import walk
 from .share import share_run
+from .launch import is_first, is_worker, launch
 from .train import fit
 from .bench import bench, bench_decoding
 from .report import gpu_report
@@ -96,11 +97,14 @@ def _recipe_options():
     return options
 
 # %% ../nbs/13_cli.ipynb #7956fe0d
-def _train(args): say(fit(args.path, **_given(args, 'path'), show='text'))
+def _train(args):
+    if args.processes and not is_worker(): return launch(args.words, args.processes)
+    run = fit(args.path, **_given(args, 'path', 'processes'), show='text' if is_first() else False)
+    if is_first(): say(run)
 
 def _given(args, *but):
     "The arguments as keywords, without what the program itself needs"
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in vars(args).items() if k not in ('function', *but)}
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in vars(args).items() if k not in ('function', 'words', *but)}
 
 # %% ../nbs/13_cli.ipynb #b7c4500a
 def _generate(args):
@@ -187,6 +191,7 @@ def _add_training(command):
     options = {**_options(fit, 'data', 'show', 'callbacks', 'changes'), **_recipe_options()}
     add = command('train', _train, 'train on your pictures, or continue', options)
     add('path', help='folder or zip file with pictures')
+    add('--processes', type=int, metavar='N', help='train with so many processes on this machine, one for each GPU: see nbs/10e_launch.ipynb')
 
     options = _options(check_images, 'src', 'show')
     add = command('check', _check, 'look at every file before training: what will be used, what skipped, and why', options)
@@ -296,15 +301,16 @@ def main(
 )->int: # exit code: 0, 2 for wrong input, 1 for a disk or network that fails, 130 or 143 after Ctrl-C or SIGTERM
     "The `artgan` command"
     args = _parser().parse_args(argv)
+    args.words = sys.argv[1:] if argv is None else argv
     with _noted_signals() as noted:
         try:
             _check_args(args)
-            args.function(args)
+            code = args.function(args)
         except (InputError, OSError) as e:
             say(f'artgan: {e}', file=sys.stderr)
             return 2 if isinstance(e, InputError) else 1
         except KeyboardInterrupt: return 128 + (noted() or [signal.SIGINT])[0]
-        return 128 + noted()[0] if noted() else 0
+        return 128 + noted()[0] if noted() else code or 0
 
 # %% ../nbs/13_cli.ipynb #e9324f81
 #| eval: false
