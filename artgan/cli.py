@@ -98,8 +98,9 @@ def _recipe_options():
 
 # %% ../nbs/13_cli.ipynb #7956fe0d
 def _train(args):
-    if args.processes and not is_worker(): return launch(args.words, args.processes)
-    run = fit(args.path, **_given(args, 'path', 'processes'), show='text' if is_first() else False)
+    if (args.processes or args.machines > 1) and not is_worker():
+        return launch(args.words, args.processes or 1, args.machines, args.machine, args.meet)
+    run = fit(args.path, **_given(args, 'path', 'processes', 'machines', 'machine', 'meet'), show='text' if is_first() else False)
     if is_first(): say(run)
 
 def _given(args, *but):
@@ -191,7 +192,10 @@ def _add_training(command):
     options = {**_options(fit, 'data', 'show', 'callbacks', 'changes'), **_recipe_options()}
     add = command('train', _train, 'train on your pictures, or continue', options)
     add('path', help='folder or zip file with pictures')
-    add('--processes', type=int, metavar='N', help='train with so many processes on this machine, one for each GPU: see nbs/10e_launch.ipynb')
+    add('--processes', type=int, metavar='N', help='train with so many processes on this machine, one for each GPU')
+    add('--machines', type=int, metavar='N', default=1, help='train with so many machines; the same line on each, but for --machine (default: 1)')
+    add('--machine', type=int, metavar='K', default=0, help='which of them this is, from 0; the first one writes the run folder (default: 0)')
+    add('--meet', metavar='HOST:PORT', help='with --machines: the first of them, and a free port on it, such as gpu1:29400')
 
     options = _options(check_images, 'src', 'show')
     add = command('check', _check, 'look at every file before training: what will be used, what skipped, and why', options)

@@ -6,7 +6,7 @@
 __all__ = ['is_worker', 'is_first', 'Group', 'current', 'together', 'launch']
 
 # %% ../nbs/10e_launch.ipynb #c59f84af
-import functools, json, os, signal, socket, sys, threading, time, uuid
+import functools, json, os, signal, socket, subprocess, sys, threading, time
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -35,7 +35,7 @@ class Group(Processes):
         "Begin to talk with the others"
         super().__init__(int(os.environ['RANK']), int(os.environ['WORLD_SIZE']))
         self.store, self.local, self.parent, self.lost = store, int(os.environ['LOCAL_RANK']), os.getppid(), False
-        self.put('who', f'process {self.rank} (number {os.getpid()} on {socket.gethostname()})')
+        self.put('who', [os.getpid(), socket.gethostname()])
         backend = 'cpu:gloo,cuda:nccl' if torch.cuda.is_available() and torch.distributed.is_nccl_available() else 'gloo'
         group = torch.distributed.PrefixStore('group', store)
         torch.distributed.init_process_group(backend, store=group, rank=self.rank, world_size=self.world, timeout=timedelta(seconds=limit))
@@ -89,18 +89,27 @@ def end(self:Group,
         said = 'first' if isinstance(error, InputError) else ''  # what the first process refuses, it says for all
         self.put('ended', [not lost, said])
         if not lost and not (said and self.rank): raise error
-        until = time.monotonic() + 2
-        while len(ended := self.known('ended')) < self.world and time.monotonic() < until: time.sleep(0.05)
-        who = self.known('who')
+        until, who = time.monotonic() + 2, self.known('who')
+        while (silent := set(who) - set(ended := self.known('ended'))) and time.monotonic() < until:
+            if all(_is_dead(*who[r]) for r in silent): break
+            time.sleep(0.05)
     except (RuntimeError, ValueError) as e:
         if e is error: raise
         raise Lost(f'the process that keeps the run together is gone ({error}). {_goes_on}') from e
     if not lost: raise error if not ended.get(0, [False])[0] else SystemExit(2)
     if any(own for own, _ in ended.values()): raise SystemExit(1)
-    gone = [who.get(r, f'process {r}') for r in range(self.world) if r not in ended]
+    gone = ['process {} (number {} on {})'.format(r, *who[r]) for r in sorted(silent)]
     if self.rank != min(ended): raise SystemExit(1)
     what = f"{', '.join(gone)} {'has' if len(gone) == 1 else 'have'} ended without a word" if gone else f'the connection broke ({error})'
     raise Lost(f'{what}. {_goes_on}')
+
+def _is_dead(pid, host):
+    "Whether a process is known to have ended; of those on other machines nothing is known"
+    if host != socket.gethostname(): return False
+    try: os.kill(pid, 0)
+    except ProcessLookupError: return True
+    except PermissionError: return False
+    return False
 
 _goes_on = 'What was saved before is whole, and the same call goes on from there.'
 
@@ -150,24 +159,67 @@ def together(
     return wrapped
 
 # %% ../nbs/10e_launch.ipynb #2c5bf862
+def _endpoint(meet, machines, machine):
+    "Host and port where machines meet; InputError for what is none, or for a port that another program has"
+    host, _, port = str(meet or '').rpartition(':')
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise InputError(f'meet is {meet!r}; with several machines it must be the name of the first one and a free port on it, such as gpu1:29400')
+    if not 0 <= machine < machines: raise InputError(f'machine is {machine}; the {machines} machines are counted from 0 to {machines - 1}')
+    if machine == 0:
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try: s.bind(('', int(port)))
+            except OSError as e: raise InputError(f'port {port} cannot be used here ({e.strerror}): pass another one, the same on all machines') from e
+    return f'{host}:{port}'
+
+def _find_first(endpoint, wait):
+    "Wait for the first machine; raises where nobody is there, or somebody else"
+    (host, _, port), until = endpoint.rpartition(':'), time.monotonic() + wait
+    while True:
+        try: socket.create_connection((host, int(port)), timeout=2).close(); break
+        except OSError as e:
+            if time.monotonic() > until: raise torch.distributed.DistNetworkError(str(e)) from e
+            time.sleep(0.5)
+    check = f'from torch.distributed import TCPStore; TCPStore({host!r}, {port}, wait_for_workers=False)'  # it may wait without end
+    try: subprocess.run([sys.executable, '-c', check], timeout=60, check=True, capture_output=True)
+    except subprocess.SubprocessError as e:
+        raise InputError(f'at {endpoint} there is a program that is not torchrun: pass another port, the same on all machines') from e
+
+def _plan(processes, machines, machine, meet, wait):
+    "What torchrun is to do"
+    from torch.distributed.launcher.api import LaunchConfig
+    for name, value in dict(processes=processes, machines=machines).items():
+        if not isinstance(value, int) or value < 1: raise InputError(f'{name} is {value!r}; it must be a whole number, 1 or more')
+    both = dict(max_restarts=0, run_id='artgan')
+    if machines == 1: return LaunchConfig(1, 1, processes, rdzv_backend='c10d', rdzv_endpoint='localhost:0', local_addr='localhost', **both)
+    return LaunchConfig(machines, machines, processes, rdzv_backend='static', rdzv_endpoint=_endpoint(meet, machines, machine),
+                        rdzv_configs=dict(rank=machine, timeout=wait), **both)
+
+# %% ../nbs/10e_launch.ipynb #aea0f46f
 def launch(
     argv:list, # arguments of `artgan`
-    processes:int, # how many
+    processes:int, # how many on this machine
+    machines:int=1, # how many machines there are
+    machine:int=0, # which of them this is, from 0
+    meet:str=None, # where machines meet: name of the first one, and a free port on it, such as 'gpu1:29400'
+    wait:int=600, # seconds until a machine that does not come is given up
 )->int: # exit code: 0, 2 for wrong input, 130 or 143 after Ctrl-C or SIGTERM, otherwise 1
-    "Run the `artgan` command in so many processes on this machine"
+    "Run the `artgan` command in so many processes. Raises InputError where they cannot be started, before any of them is"
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-    if not isinstance(processes, int) or processes < 1: raise InputError(f'processes is {processes!r}; it must be a whole number, 1 or more')
-    config = LaunchConfig(1, 1, processes, run_id=uuid.uuid4().hex, rdzv_backend='c10d', rdzv_endpoint='localhost:0',
-                          local_addr='localhost', max_restarts=0)
-    threads, before = max(1, torch.get_num_threads()//processes), os.environ.get('OMP_NUM_THREADS')
-    os.environ.setdefault('OMP_NUM_THREADS', str(threads))
-    try: elastic_launch(config, sys.executable)('-m', 'artgan.cli', *argv)
+    from torch.distributed.launcher.api import elastic_launch
+    plan, before = _plan(processes, machines, machine, meet, wait), os.environ.get('OMP_NUM_THREADS')
+    os.environ.setdefault('OMP_NUM_THREADS', str(max(1, torch.get_num_threads()//processes)))
+    try:
+        if machine: _find_first(plan.rdzv_endpoint, wait)
+        elastic_launch(plan, sys.executable)('-m', 'artgan.cli', *argv)
     except ChildFailedError as e:
         codes = {failure.exitcode for failure in e.failures.values()}
         return next((code for code in (2, 130, 143) if code in codes), 1)
     except SignalException as e: return 128 + int(e.sigval)
+    except torch.distributed.DistError as e:
+        raise InputError(f'the {machines} machines did not come together at {meet} within {wait} seconds: start the same line on each of them, '
+                         f'with --machine 0 to {machines - 1}, and see that {meet} can be reached from all ({str(e).splitlines()[0]})') from e
     finally:
         if before is None: del os.environ['OMP_NUM_THREADS']
     return 0
