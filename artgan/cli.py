@@ -38,6 +38,7 @@ from .share import share_run
 from .launch import is_first, is_worker, launch
 from .train import fit
 from .bench import bench, bench_decoding
+from .pace import bench_processes
 from .report import gpu_report
 
 # %% ../nbs/13_cli.ipynb #63f3c9f4
@@ -152,11 +153,17 @@ def _score(args): say(score_run(args.run, **_given(args, 'run')))
 def _report(args): say(gpu_report(**_given(args)).read_text(encoding='utf-8'))
 
 def _bench(args):
-    say(bench(**_given(args)))
+    if args.processes: return _bench_processes(args)
+    say(bench(**_given(args, 'processes')))
     say('')
-    say(bench_decoding(**_given(args, 'seconds', 'device')))
+    say(bench_decoding(**_given(args, 'seconds', 'device', 'processes')))
     say('')
     say(cost_table())
+
+def _bench_processes(args):
+    if not is_worker(): return launch(args.words, args.processes)
+    found = bench_processes(**_given(args, 'processes'))
+    if found: say(found)
 
 def _download(args): say(download(**_given(args)))
 
@@ -206,7 +213,8 @@ def _add_training(command):
     add('--downloads', action='store_true', help='with --clear: archives from the web, too')
     add('--older-than', type=float, metavar='DAYS', help='with --clear: only those not used for so many days')
 
-    command('bench', _bench, 'measure how fast training is on this machine', _options(bench, 'recipes', 'data', 'show'))
+    add = command('bench', _bench, 'measure how fast training is on this machine', _options(bench, 'recipes', 'data', 'show'))
+    add('--processes', type=int, metavar='N', help='compare one process with so many instead')
     options = _options(gpu_report, 'sizes', 'recipes', 'show')
     command('report', _report, 'write what a GPU does with each recipe, to paste into an issue', options)
 
