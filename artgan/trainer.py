@@ -248,7 +248,7 @@ save_after_epoch, save_at_least = 30, 300  # seconds since the last checkpoint
 def save(self:Trainer):
     "Write history and checkpoint, after looking for numbers that are not finite: what is bad is not kept"
     if self.path is None: return  # another process writes the folder, the others wait for it in their next step
-    self.check_finite(alone=True)
+    self.check_finite(True)  # the others are not here
     self.history.save()
     save_checkpoint(self, self.path, self.batches.state_dict())
     self.saved, self.saved_at = (self.step, self.epoch), time.perf_counter()

@@ -64,6 +64,18 @@ def steps_of(case, processes=None):
             'adaptive': run.adaptive, 'latents': run.latents.get_state()}
 
 
+def overflowing(processes):
+    "Steps of float16 with a scale so large that gradients overflow: which were left out, and what became of the run"
+    torch.set_default_dtype(torch.float32)
+    config = {**replace(cpu, width=4, latent_size=8, batch_size=24), 'size': 16, 'channels': 3, 'epochs': 8, 'minutes': None, 'mirror': True, 'seed': 3}
+    run = Trainer(config, torch.device('cpu'), Batches(demo_art(48, size=16)[0], 24, seed=3), precision='float16', processes=processes)
+    run.scaler_d.load_state_dict({**run.scaler_d.state_dict(), 'scale': 2.**34})
+    run.begun = 0.
+    for _ in range(8):
+        for real, _ in run.batches: run.count(run.taken(real), run.train_on(real))
+    return {'skipped': run.skipped(), 'scale': run.scaler_d.get_scale(), **run.G.state_dict(), **run.D.state_dict()}
+
+
 def one_of(rank, world, place):
     "A process that takes its steps of every case with the others; where they are two, of every recipe"
     torch.set_num_threads(1)
@@ -71,6 +83,7 @@ def one_of(rank, world, place):
     dist.init_process_group('gloo', init_method=f'file://{place}/store', rank=rank, world_size=world)
     processes = Processes(rank, world)
     torch.save({case: steps_of(case, processes) for case in cases if world > 2 or case in RECIPES}, f'{place}/{rank}.pt')
+    if world == 2: torch.save(overflowing(processes), f'{place}/half-{rank}.pt')
     processes.agree(0)
     dist.destroy_process_group()
 
@@ -109,6 +122,8 @@ def test_two_or_three_processes_are_one_to_rounding(tmp_path, exact):
     alone = {case: steps_of(case) for case in cases}
     for w in workers: w.join(300)
     assert [w.exitcode for w in workers] == [0]*5
+    half = [torch.load(tmp_path/'2'/f'half-{rank}.pt', weights_only=False) for rank in range(2)]
+    assert half[0]['skipped'][1] > 1 and far(*half) == 0, 'all leave out the same steps'
     for world in 2, 3:
         first, *others = [torch.load(tmp_path/f'{world}'/f'{rank}.pt', weights_only=False) for rank in range(world)]
         for case in first:
@@ -196,6 +211,26 @@ class Once(Callback):
     def after_read(self, run): run.stop.set()
 
 
+class Sleeper(Callback):
+    "Takes no notice of anything"
+    def after_epoch(self, run):
+        if run.epoch == 2: time.sleep(100)
+
+
+@needs_fork
+def test_a_process_that_takes_no_notice_is_ended(tmp_path, pictures):
+    "As one that waits for a GPU would be: another one has been killed meanwhile"
+    workers = Workers(2, pictures, out='run', epochs=100_000, callbacks=[Sleeper()])
+    workers.wait_for('Epoch [2/')
+    os.kill(workers.all[1].pid, signal.SIGKILL)
+    begun = time.monotonic()
+    workers.all[1].join()  # as torchrun asks after its children
+    codes, said = workers.join(10)
+    assert time.monotonic() - begun < 10 and codes == [1, -signal.SIGKILL]
+    assert f'process 1 (number {workers.all[1].pid} on {socket.gethostname()}) has ended without a word' in said[0]
+    assert load_checkpoint('run')['step'] >= 0
+
+
 @needs_fork
 @pytest.mark.parametrize('asked', [[0], [1], [0, 1]])
 def test_who_asks_one_to_stop_stops_all(asked, tmp_path, pictures):
@@ -254,3 +289,16 @@ def test_two_machines_as_two_torchruns(tmp_path, pictures):
 def test_the_command_starts_torchrun(tmp_path, pictures, capfd):
     assert main(['train', pictures, '--out', 'run', '--processes', '2', *words]) == 0
     assert '2 epochs, 6 steps, in run' in capfd.readouterr().out
+
+
+@needs_fork
+def test_a_run_that_diverges_goes_back_in_all_processes(tmp_path, pictures):
+    codes, said = Workers(2, pictures, out='run', lr=1e30, epochs=50).join(60)
+    assert codes[0] == 3 and 'for the 4th time, and stops here' in said[0] and codes[1] == 2 and not said[1], said
+    assert len([line for line in Path('run/notes.txt').read_text().splitlines() if 'It went back to step' in line]) == 4
+
+
+@needs_fork
+def test_the_clock_of_the_first_process_ends_a_run_of_minutes(tmp_path, pictures):
+    codes, said = Workers(2, pictures, out='run', epochs=None, minutes=0.05).join(60)
+    assert codes == [0, 0] and 3 <= load_checkpoint('run')['seconds'] < 20, said
