@@ -99,9 +99,9 @@ def _recipe_options():
 
 # %% ../nbs/13_cli.ipynb #7956fe0d
 def _train(args):
-    if (args.processes or args.machines > 1) and not is_worker():
-        return launch(args.words, args.processes or 1, args.machines, args.machine, args.meet)
-    run = fit(args.path, **_given(args, 'path', 'processes', 'machines', 'machine', 'meet'), show='text' if is_first() else False)
+    several = {k: v for k, v in vars(args).items() if k in ('processes', 'machines', 'machine', 'meet')}
+    if several and not is_worker(): return launch(args.words, **{'processes': 1, **several})
+    run = fit(args.path, **_given(args, 'path', *several), show='text' if is_first() else False)
     if is_first(): say(run)
 
 def _given(args, *but):
@@ -153,10 +153,10 @@ def _score(args): say(score_run(args.run, **_given(args, 'run')))
 def _report(args): say(gpu_report(**_given(args)).read_text(encoding='utf-8'))
 
 def _bench(args):
-    if args.processes: return _bench_processes(args)
-    say(bench(**_given(args, 'processes')))
+    if 'processes' in args: return _bench_processes(args)
+    say(bench(**_given(args)))
     say('')
-    say(bench_decoding(**_given(args, 'seconds', 'device', 'processes')))
+    say(bench_decoding(**_given(args, 'seconds', 'device')))
     say('')
     say(cost_table())
 
@@ -199,10 +199,11 @@ def _add_training(command):
     options = {**_options(fit, 'data', 'show', 'callbacks', 'changes'), **_recipe_options()}
     add = command('train', _train, 'train on your pictures, or continue', options)
     add('path', help='folder or zip file with pictures')
-    add('--processes', type=int, metavar='N', help='train with so many processes on this machine, one for each GPU')
-    add('--machines', type=int, metavar='N', default=1, help='train with so many machines; the same line on each, but for --machine (default: 1)')
-    add('--machine', type=int, metavar='K', default=0, help='which of them this is, from 0; the first one writes the run folder (default: 0)')
-    add('--meet', metavar='HOST:PORT', help='with --machines: the first of them, and a free port on it, such as gpu1:29400')
+    left_out = dict(default=argparse.SUPPRESS)
+    add('--processes', type=int, metavar='N', help='train with so many processes on this machine, one for each GPU', **left_out)
+    add('--machines', type=int, metavar='N', help='train with so many machines; the same line on each, but for --machine', **left_out)
+    add('--machine', type=int, metavar='K', help='which of them this is, from 0; the first one writes the run folder', **left_out)
+    add('--meet', metavar='HOST:PORT', help='with --machines: the first of them, and a free port on it, such as gpu1:29400', **left_out)
 
     options = _options(check_images, 'src', 'show')
     add = command('check', _check, 'look at every file before training: what will be used, what skipped, and why', options)
@@ -214,7 +215,7 @@ def _add_training(command):
     add('--older-than', type=float, metavar='DAYS', help='with --clear: only those not used for so many days')
 
     add = command('bench', _bench, 'measure how fast training is on this machine', _options(bench, 'recipes', 'data', 'show'))
-    add('--processes', type=int, metavar='N', help='compare one process with so many instead')
+    add('--processes', type=int, metavar='N', default=argparse.SUPPRESS, help='compare one process with so many instead')
     options = _options(gpu_report, 'sizes', 'recipes', 'show')
     command('report', _report, 'write what a GPU does with each recipe, to paste into an issue', options)
 

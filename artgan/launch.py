@@ -109,9 +109,9 @@ def end(self:Group,
     "Leave word why this process ends, and find out which one is gone. Raises what there is to say, or SystemExit where another says it"
     lost = self.lost or isinstance(error, Lost)
     try:
-        said = 'first' if isinstance(error, (InputError, ArithmeticError)) else ''  # what happens to all, the first process says
-        self.put('ended', [not lost, said])
-        if not lost and not (said and self.rank): raise error
+        all_alike = isinstance(error, (InputError, ArithmeticError))  # then the first process says it
+        self.put('ended', 0 if lost else 2 if isinstance(error, InputError) else 1)  # a code to leave with, of those who know why
+        if not lost and not (all_alike and self.rank): raise error
         until = time.monotonic() + 2
         while (silent := set(self.who) - set(ended := self.known('ended'))) and time.monotonic() < until:
             if silent == set(self.dead()): break
@@ -119,8 +119,8 @@ def end(self:Group,
     except (RuntimeError, ValueError) as e:
         if e is error: raise
         raise Lost(f'the process that keeps the run together is gone ({error}). {_goes_on}') from e
-    if not lost: raise error if not ended.get(0, [False])[0] else SystemExit(2)
-    if any(own for own, _ in ended.values()): raise SystemExit(1)
+    if not lost: raise SystemExit(ended[0]) if ended.get(0) else error
+    if any(ended.values()): raise SystemExit(max(ended.values()))
     if self.rank != min(ended): raise SystemExit(1)
     raise Lost(self.in_words(silent) if silent else f'the connection broke ({error}). {_goes_on}')
 

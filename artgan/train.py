@@ -18,6 +18,7 @@ from .modes import mode_of
 from .pixels import crops
 from .data import Replayed, data_name, frames_of, is_files, open_data
 from .models import discriminator
+from .augment import draw_augment
 from .recipes import choose_recipe, default_recipe, make_recipe
 from .step import check_micro_batch, check_precision, compared, default_precision, torch_settings
 from .runs import (as_columns, check_space, checkpoints, config_of_run, data_of_run, deterministic_of_run, last_session,
@@ -134,6 +135,7 @@ def _check_processes(group, data, device, compile):
 def _most_of_one(group, recipe, config):
     "The most pictures that a process has of a batch; `InputError` where there is not a group for each"
     if group is None: return recipe.batch_size
+    draw_augment(1, (8, 8), (*recipe.augment, *recipe.adapt))  # refuses those of the caller's own
     with torch.device('meta'): alike = compared(discriminator(recipe.network, config['size'], config['channels'], recipe.width))
     units = recipe.batch_size//alike
     if units >= group.world: return -(-units//group.world)*alike
