@@ -248,7 +248,7 @@ def draw_augment(
     "The random numbers of a policy; `InputError` for augmentations of the caller's own, of which only they know what they draw"
     check_policy(policy)
     own = [name for name in policy if name not in _draws]
-    if own: raise InputError(f"{', '.join(own)} of the policy draws its numbers itself; only those of artgan.augment can be drawn beforehand")
+    if own: raise InputError(f"{', '.join(own)} of the policy draws its numbers itself: only those of artgan.augment can be drawn before")
     return [_draws[name](n, *size, generator) for name in policy]
 
 def augment(

@@ -160,11 +160,13 @@ def _bench(args):
     say('')
     say(cost_table())
 
+# %% ../nbs/13_cli.ipynb #0234cb6a
 def _bench_processes(args):
     if not is_worker(): return launch(args.words, args.processes)
     found = bench_processes(**_given(args, 'processes'))
     if found: say(found)
 
+# %% ../nbs/13_cli.ipynb #5089b67e
 def _download(args): say(download(**_given(args)))
 
 # %% ../nbs/13_cli.ipynb #791b8a6b

@@ -45,13 +45,21 @@ class Group(Processes):
         try: return super().add_up(x)
         except Lost: self.lost = True; raise
 
-    def put(self, key, what): # plain values
-        "Leave word for the others"
-        self.store.set(f'{key}/{self.rank}', json.dumps(what))
+# %% ../nbs/10e_launch.ipynb #db85711f
+@patch
+def put(self:Group,
+    key:str, # what it is about
+    what, # plain values
+):
+    "Leave word for the others"
+    self.store.set(f'{key}/{self.rank}', json.dumps(what))
 
-    def known(self, key): # dict of rank to plain values
-        "What the processes have said so far"
-        return {r: json.loads(self.store.get(f'{key}/{r}')) for r in range(self.world) if self.store.check([f'{key}/{r}'])}
+@patch
+def known(self:Group,
+    key:str, # what it is about
+)->dict: # of rank to plain values
+    "What the processes have said so far"
+    return {r: json.loads(self.store.get(f'{key}/{r}')) for r in range(self.world) if self.store.check([f'{key}/{r}'])}
 
 # %% ../nbs/10e_launch.ipynb #9b7c13ea
 @patch
@@ -65,6 +73,7 @@ def wait(self:Group,
         time.sleep(0.05)
     return found
 
+# %% ../nbs/10e_launch.ipynb #d30914cf
 @patch
 def device(self:Group,
     device:torch.device, # that the caller asked for, as `check_device` gives it
@@ -88,6 +97,7 @@ def _is_dead(pid, host):
     except PermissionError: return False
     return False
 
+# %% ../nbs/10e_launch.ipynb #4a2ac801
 @patch
 def dead(self:Group)->list: # ranks
     "The processes on this machine that have ended"
@@ -127,6 +137,8 @@ def end(self:Group,
 _goes_on = 'What was saved before is whole, and the same call goes on from there.'
 
 # %% ../nbs/10e_launch.ipynb #6a804555
+notice = 5  # seconds that a process has to notice by itself
+
 def _watch(group, ended):
     "Ask this process to stop when torchrun is gone; end it when another process is, and it takes no notice"
     while not ended.wait(0.5):
@@ -137,7 +149,8 @@ def _watch(group, ended):
     sys.stderr.flush()
     os._exit(1)  # its other threads wait for a GPU, perhaps
 
-notice, _stores, _current = 5, [], []  # notice: seconds
+# %% ../nbs/10e_launch.ipynb #ee9e369d
+_stores, _current = [], []
 
 @contextmanager
 def _together(group):
@@ -162,6 +175,7 @@ def current():
     "The `Group` that this process trains with, within `together`; None: it trains alone"
     return _current[-1] if _current else None
 
+# %% ../nbs/10e_launch.ipynb #f75b50b2
 def together(
     function, # such as `fit`
 ): # the same function
@@ -181,15 +195,17 @@ def _endpoint(meet, machines, machine):
     "Host and port where machines meet; InputError for what is none, or for a port that another program has"
     host, _, port = str(meet or '').rpartition(':')
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise InputError(f'meet is {meet!r}; with several machines it must be the name of the first one and a free port on it, such as gpu1:29400')
+        raise InputError(f'meet is {meet!r}; with several machines it must be the first one and a free port on it, such as gpu1:29400')
     if not 0 <= machine < machines: raise InputError(f'machine is {machine}; the {machines} machines are counted from 0 to {machines - 1}')
     if machine == 0:
         with socket.socket() as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try: s.bind(('', int(port)))
-            except OSError as e: raise InputError(f'port {port} cannot be used here ({e.strerror}): pass another one, the same on all machines') from e
+            except OSError as e:
+                raise InputError(f'port {port} cannot be used here ({e.strerror}): pass another one, the same on all machines') from e
     return f'{host}:{port}'
 
+# %% ../nbs/10e_launch.ipynb #bb835284
 def _find_first(endpoint, wait):
     "Wait for the first machine; raises where nobody is there, or somebody else"
     (host, _, port), until = endpoint.rpartition(':'), time.monotonic() + wait
@@ -203,6 +219,7 @@ def _find_first(endpoint, wait):
     except subprocess.SubprocessError as e:
         raise InputError(f'at {endpoint} there is a program that is not torchrun: pass another port, the same on all machines') from e
 
+# %% ../nbs/10e_launch.ipynb #bbf2a1cf
 def _plan(processes, machines, machine, meet, wait):
     "What torchrun is to do"
     from torch.distributed.launcher.api import LaunchConfig
@@ -214,6 +231,8 @@ def _plan(processes, machines, machine, meet, wait):
                         rdzv_configs=dict(rank=machine, timeout=wait), **both)
 
 # %% ../nbs/10e_launch.ipynb #aea0f46f
+def _first_line(error): return str(error).split('\n')[0]
+
 def launch(
     argv:list, # arguments of `artgan`
     processes:int, # how many on this machine
@@ -236,8 +255,8 @@ def launch(
         return next((code for code in (2, 130, 143) if code in codes), 1)
     except SignalException as e: return 128 + int(e.sigval)
     except torch.distributed.DistError as e:
-        raise InputError(f'the {machines} machines did not come together at {meet} within {wait} seconds: start the same line on each of them, '
-                         f'with --machine 0 to {machines - 1}, and see that {meet} can be reached from all ({str(e).splitlines()[0]})') from e
+        raise InputError(f'the {machines} machines did not come together at {meet} within {wait} seconds: start the same line on each, '
+                         f'with --machine 0 to {machines - 1}, and see that {meet} can be reached from all ({_first_line(e)})') from e
     finally:
         if before is None: del os.environ['OMP_NUM_THREADS']
     return 0

@@ -6,7 +6,7 @@
 __all__ = ['Pace', 'bench_processes']
 
 # %% ../nbs/11c_pace.ipynb #d3d40e5e
-import subprocess, sys, time
+import itertools, subprocess, sys, time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
@@ -32,6 +32,7 @@ def _beside(busy):
     finally:
         if other: other.kill(); other.wait()
 
+# %% ../nbs/11c_pace.ipynb #b32098fa
 def _steps(run, n):
     "So many steps; seconds that they took"
     begun = time.perf_counter()
@@ -44,6 +45,7 @@ def _steps(run, n):
 def _without_end(batches):
     while True: yield from batches
 
+# %% ../nbs/11c_pace.ipynb #53b347da
 def _runs(group, config, device):
     "The run that all processes train, and, in the first one, the same run for itself"
     images, runs = demo_art(2*config['batch_size'], size=config['size'])[0], []
@@ -70,28 +72,44 @@ class Pace:
         lines = [self.machine, f'{self.what}, median of {self.rounds} rounds in turn', '',
                  f"{'images/s':26}{f'1 process of {self.threads} threads':>26}{f'{self.processes} processes':>16}{'ratio':>8}"]
         lines += [f'{name:26}{one:>26,.1f}{several:>16,.1f}{ratio:>8.2f}' for name, (one, several, ratio) in self.speeds.items()]
-        return '\n'.join(lines + ['', f'{self.sent/1e6:.2f} MB a step are added up, in {self.calls:.0f} messages; that and waiting for each other '
-                                       f'takes {self.part:.0%} of the time'])
+        last = f'{self.sent/1e6:.2f} MB a step are added up, in {self.calls:.0f} messages'
+        return '\n'.join(lines + ['', f'{last}; that and waiting for each other takes {self.part:.0%} of the time'])
 
 # %% ../nbs/11c_pace.ipynb #19e5c3c2
-def _rounds(group, runs, n, threads, seconds):
-    "Times of (alone, together) by kind, and what was added up a step"
-    times, first, end, added = {'quiet': [], 'beside a busy program': []}, group.rank == 0, time.perf_counter() + seconds, []
-    for k in range(10**6):
-        for kind, found in times.items():
-            with _beside(first and kind != 'quiet'):
-                took = [0., 0.]
-                for which in (0, 1) if k % 2 else (1, 0):
-                    group.agree(0)
-                    if which:
-                        before = group.calls, group.sent, group.waited
-                        took[1] = _steps(runs[0], n)
-                        if kind == 'quiet': added.append([b - a for a, b in zip(before, (group.calls, group.sent, group.waited))] + [took[1]])
-                    elif first:
-                        with using_threads(threads): took[0] = _steps(runs[1], n)
-            if k: found.append(took)  # the first round warms up
-        if group.agree(k > 1 and first and time.perf_counter() > end)[0]: return times, added[1:]
+def _turn(group, runs, n, threads):
+    "So many steps of the first process alone, or of all together; seconds"
+    group.agree(0)
+    if threads is None: return _steps(runs[0], n)
+    if group.rank: return 0.
+    with using_threads(threads): return _steps(runs[1], n)
 
+def _so_far(group): return group.calls, group.sent, group.waited
+
+# %% ../nbs/11c_pace.ipynb #8c064fdb
+def _rounds(group, runs, n, threads, seconds):
+    "Times of (alone, together) by kind, and what was added up in the quiet steps: messages, bytes, seconds"
+    times, end, added = {'quiet': [], 'beside a busy program': []}, time.perf_counter() + seconds, []
+    for k in itertools.count():
+        for kind, found in times.items():
+            with _beside(group.rank == 0 and kind != 'quiet'):
+                if k % 2: alone = _turn(group, runs, n, threads)
+                before = _so_far(group)
+                both = _turn(group, runs, n, None)
+                if kind == 'quiet': added.append([b - a for a, b in zip(before, _so_far(group))])
+                if not k % 2: alone = _turn(group, runs, n, threads)
+            if k: found.append((alone, both))  # the first round warms up
+        if group.agree(k > 1 and group.rank == 0 and time.perf_counter() > end)[0]: return times, added[1:]
+
+# %% ../nbs/11c_pace.ipynb #09d344b5
+def _pace(machine, what, processes, threads, times, added, n, batch):
+    "The table of what was measured"
+    calls, sent, waited = (sum(column) for column in zip(*added))
+    def of(found): return n*batch/median(a for a, _ in found), n*batch/median(b for _, b in found), median(a/b for a, b in found)
+    took, speeds = sum(both for _, both in times['quiet']), {kind: of(found) for kind, found in times.items()}
+    steps = n*len(added)
+    return Pace(machine, what, processes, threads, len(times['quiet']), speeds, sent/steps, calls/steps, waited/took)
+
+# %% ../nbs/11c_pace.ipynb #e2c93d65
 @together
 def bench_processes(
     size:int=64, # side of the pictures in pixels, or (height, width)
@@ -107,9 +125,6 @@ def bench_processes(
     config = {**chosen, **dict(size=size, channels=3, epochs=300, minutes=None, mirror=False, seed=0)}
     threads, n = alone*group.world, chosen.r1_interval
     times, added = _rounds(group, _runs(group, config, device), n, threads, seconds)
-    if group.rank: return None
-    calls, sent, waited, took = (sum(column) for column in zip(*added))
-    images, name = n*chosen.batch_size, recipe if isinstance(recipe, str) else 'the default recipe' if recipe is None else 'a recipe of your own'
-    speeds = {kind: (images/median(a for a, _ in t), images/median(b for _, b in t), median(a/b for a, b in t)) for kind, t in times.items()}
-    return Pace(machine_line(device), f'{name}, {shown_shape(size)} pixels, batches of {chosen.batch_size}', group.world, threads,
-                len(times['quiet']), speeds, sent/(n*len(added)), calls/(n*len(added)), waited/took)
+    name = recipe if isinstance(recipe, str) else 'a recipe of your own' if recipe else 'the default recipe'
+    what = f'{name}, {shown_shape(size)} pixels, batches of {chosen.batch_size}'
+    return None if group.rank else _pace(machine_line(device), what, group.world, threads, times, added, n, chosen.batch_size)

@@ -132,6 +132,7 @@ def _check_processes(group, data, device, compile):
     if compile: raise InputError('compile=True goes with one process: leave it out')
     return group.device(device)
 
+# %% ../nbs/11_train.ipynb #390a6910
 def _most_of_one(group, recipe, config):
     "The most pictures that a process has of a batch; `InputError` where there is not a group for each"
     if group is None: return recipe.batch_size
@@ -143,12 +144,18 @@ def _most_of_one(group, recipe, config):
     raise InputError(f'there are {group.world} processes, and a batch of {recipe.batch_size} has {units} {what}: each process needs one. '
                      f'Take {units} processes, or in a new run batch_size={alike*group.world}')
 
+def _check_room(group, recipe, config, device, precision, micro_batch):
+    "`InputError` where there are no pictures for a process, or no memory for its part of a batch"
+    most = _most_of_one(group, recipe, config)
+    check_memory({**config, 'batch_size': most}, device, precision, micro_batch and min(micro_batch, most))
+
 # %% ../nbs/11_train.ipynb #fb9265dd
 def _tell_others(group, **settings):
     "What the other processes need to begin; back when they have their pictures"
     group.put('settings', settings)
     group.wait('ready', range(1, group.world))
 
+# %% ../nbs/11_train.ipynb #f0bd8253
 def _follow(group, data, path, device, threads, crop, hold_out, seed, frames, every):
     "What `fit` does in all processes but the first, which decides"
     told = group.wait('settings', [0])[0]
@@ -250,14 +257,14 @@ def fit(
         config = dict(**recipe, **about, epochs=epochs, minutes=minutes, crop=crop, mirror=mirror, hold_out=hold_out,
                       seed=seed, start_idx=start_idx, deterministic=deterministic, compile=compile, **known)
         micro_batch = _plain_parts(micro_batch, recipe, about['size'], about['channels'], device, old)
-        most = _most_of_one(group, recipe, config)
-        check_memory({**config, 'batch_size': most}, device, precision, micro_batch and min(micro_batch, most))
+        _check_room(group, recipe, config, device, precision, micro_batch)
         threads, of = _plain_threads(threads, device, config, batches, old, show)
         scorer, watchers = Scorer(score_every, batches, seed, show), _watchers(show, batches, callbacks)
         if why and show: say(f'recipe {why[0]!r}, {why[1]}')
         if group: _tell_others(group, config=config, precision=precision, micro_batch=micro_batch)
         with locked(path.parent/f'.{path.name}.lock', f'the run folder {path}'), using_threads(threads):
-            run = Trainer(json.loads(json.dumps(config)), device, batches, path, watchers, scorer, precision, micro_batch, group)  # read back
+            config = json.loads(json.dumps(config))  # as it is read back
+            run = Trainer(config, device, batches, path, watchers, scorer, precision, micro_batch, group)
             return _run(run, data, fresh, show, begun, of)
 
 # %% ../nbs/11_train.ipynb #13c95450

@@ -190,8 +190,9 @@ def train_on(self:Trainer,
     in_parts = self.micro_batch and self.micro_batch < (share.largest if share else B)
     scalers, turn = (self.scaler_g, self.scaler_d), partial(train_step_in_parts, self.micro_batch) if in_parts else train_step
     if share: turn = partial(turn, share=share)
+    see = self.seen_by_d(p, share)
     with sharing(self.processes) if share else nullcontext():
-        numbers = turn(*nets, self.opt_g, self.opt_d, real, *latents, self.precision, recipe.loss, self.seen_by_d(p, share), r1_gamma, scalers)
+        numbers = turn(*nets, self.opt_g, self.opt_d, real, *latents, self.precision, recipe.loss, see, r1_gamma, scalers)
     if recipe.adapt: adapt(self.adaptive, numbers[6], B, recipe.adapt_target)
     if self.G_ema is not None: update_ema(self.G_ema, self.G, B, self.before + self.images + B, recipe.ema)
     return torch.cat([numbers, self.adaptive[:1]])
