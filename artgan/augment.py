@@ -219,10 +219,11 @@ def zoom(
 def random_flip(
     x:torch.Tensor, # real pictures [B, channels, height, width]
     generator:torch.Generator=None, # of the random numbers, on the CPU; None: torch's global one
+    drawn:torch.Tensor=None, # [B] on the CPU, evenly from 0 to 1, below 1/2 for those that are mirrored; None: drawn now
 )->torch.Tensor: # the same shape, dtype, device and layout
     "Swap left and right in each picture with probability 1/2"
     _check(x)
-    chosen = (torch.rand(len(x), generator=generator) < 0.5).to(x.device, non_blocking=True)
+    chosen = ((torch.rand(len(x), generator=generator) if drawn is None else drawn) < 0.5).to(x.device, non_blocking=True)
     return torch.where(chosen.view(-1, 1, 1, 1), x.flip(3), x)
 
 # %% ../nbs/03_augment.ipynb #0ebba3cd
@@ -244,8 +245,10 @@ def draw_augment(
     policy:tuple=('translate',), # keys of `AUGMENTATIONS`
     generator:torch.Generator=None, # on the CPU; None: torch's global one
 )->list: # a tensor [k, n] on the CPU for each name
-    "The random numbers of a policy"
+    "The random numbers of a policy; `InputError` for augmentations of the caller's own, of which only they know what they draw"
     check_policy(policy)
+    own = [name for name in policy if name not in _draws]
+    if own: raise InputError(f"{', '.join(own)} of the policy draws its numbers itself: only those of artgan.augment can be drawn before")
     return [_draws[name](n, *size, generator) for name in policy]
 
 def augment(

@@ -39,8 +39,10 @@ from .watching import watch
 from .walks import walk
 from .share import share_run
 from .hub import push_to_hub
+from .launch import is_first, is_worker, launch
 from .train import fit
 from .bench import bench, bench_decoding
+from .pace import bench_processes
 from .report import gpu_report
 
 # %% ../nbs/13_cli.ipynb #63f3c9f4
@@ -100,11 +102,15 @@ def _recipe_options():
     return options
 
 # %% ../nbs/13_cli.ipynb #7956fe0d
-def _train(args): say(fit(args.path, **_given(args, 'path'), show='text'))
+def _train(args):
+    several = {k: v for k, v in vars(args).items() if k in ('processes', 'machines', 'machine', 'meet')}
+    if several and not is_worker(): return launch(args.words, **{'processes': 1, **several})
+    run = fit(args.path, **_given(args, 'path', *several), show='text' if is_first() else False)
+    if is_first(): say(run)
 
 def _given(args, *but):
     "The arguments as keywords, without what the program itself needs"
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in vars(args).items() if k not in ('function', *but)}
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in vars(args).items() if k not in ('function', 'words', *but)}
 
 # %% ../nbs/13_cli.ipynb #b7c4500a
 def _generate(args):
@@ -159,12 +165,20 @@ def _score(args): say(score_run(args.run, **_given(args, 'run')))
 def _report(args): say(gpu_report(**_given(args)).read_text(encoding='utf-8'))
 
 def _bench(args):
+    if 'processes' in args: return _bench_processes(args)
     say(bench(**_given(args)))
     say('')
     say(bench_decoding(**_given(args, 'seconds', 'device')))
     say('')
     say(cost_table())
 
+# %% ../nbs/13_cli.ipynb #0234cb6a
+def _bench_processes(args):
+    if not is_worker(): return launch(args.words, args.processes)
+    found = bench_processes(**_given(args, 'processes'))
+    if found: say(found)
+
+# %% ../nbs/13_cli.ipynb #5089b67e
 def _download(args): say(download(**_given(args)))
 
 # %% ../nbs/13_cli.ipynb #791b8a6b
@@ -199,6 +213,11 @@ def _add_training(command):
     options = {**_options(fit, 'data', 'show', 'callbacks', 'changes'), **_recipe_options()}
     add = command('train', _train, 'train on your pictures, or continue', options)
     add('path', help='folder or zip file with pictures')
+    left_out = dict(default=argparse.SUPPRESS)
+    add('--processes', type=int, metavar='N', help='train with so many processes on this machine, one for each GPU', **left_out)
+    add('--machines', type=int, metavar='N', help='train with so many machines; the same line on each, but for --machine', **left_out)
+    add('--machine', type=int, metavar='K', help='which of them this is, from 0; the first one writes the run folder', **left_out)
+    add('--meet', metavar='HOST:PORT', help='with --machines: the first of them, and a free port on it, such as gpu1:29400', **left_out)
 
     options = _options(check_images, 'src', 'show')
     add = command('check', _check, 'look at every file before training: what will be used, what skipped, and why', options)
@@ -209,7 +228,8 @@ def _add_training(command):
     add('--downloads', action='store_true', help='with --clear: archives from the web, too')
     add('--older-than', type=float, metavar='DAYS', help='with --clear: only those not used for so many days')
 
-    command('bench', _bench, 'measure how fast training is on this machine', _options(bench, 'recipes', 'data', 'show'))
+    add = command('bench', _bench, 'measure how fast training is on this machine', _options(bench, 'recipes', 'data', 'show'))
+    add('--processes', type=int, metavar='N', default=argparse.SUPPRESS, help='compare one process with so many instead')
     options = _options(gpu_report, 'sizes', 'recipes', 'show')
     command('report', _report, 'write what a GPU does with each recipe, to paste into an issue', options)
 
@@ -330,15 +350,16 @@ def main(
 )->int: # exit code: 0, 2 for wrong input, 1 for a disk or network that fails, 130 or 143 after Ctrl-C or SIGTERM
     "The `artgan` command"
     args = _parser().parse_args(argv)
+    args.words = sys.argv[1:] if argv is None else argv
     with _noted_signals() as noted:
         try:
             _check_args(args)
-            args.function(args)
+            code = args.function(args)
         except (InputError, OSError) as e:
             say(f'artgan: {e}', file=sys.stderr)
             return 2 if isinstance(e, InputError) else 1
         except KeyboardInterrupt: return 128 + (noted() or [signal.SIGINT])[0]
-        return 128 + noted()[0] if noted() else 0
+        return 128 + noted()[0] if noted() else code or 0
 
 # %% ../nbs/13_cli.ipynb #e9324f81
 #| eval: false

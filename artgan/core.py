@@ -344,6 +344,7 @@ def stop_on_interrupt():
     stop = threading.Event()
     def handler(signum, frame):
         if stop.is_set(): raise KeyboardInterrupt
+        stop.signum = signum
         stop.set()
     if threading.current_thread() is not threading.main_thread():  # signals reach the main thread alone
         yield stop

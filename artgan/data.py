@@ -224,6 +224,7 @@ class Batches:
             self.images, self.labels = Rows(self.images, at), Rows(self.labels, at)
         self.held_out = None  # pictures kept from training, uint8 [M, height, width, channels], where `open_data` knows of some
         self.generator = torch.Generator().manual_seed(as_whole('seed', seed))
+        self.part, self.whole = slice, 0  # which places of a batch are given, and how many the last one has in all
         self.epoch_start, self.given, self._resume_at = self.generator.get_state(), 0, 0
 
     def __len__(self): return -(-len(self.images)//self.batch_size)
@@ -234,8 +235,8 @@ class Batches:
         n = len(self.images)
         order = (torch.randperm(n, generator=self.generator) if self.shuffle else torch.arange(n)).to(self.images.device)
         for index in order.split(self.batch_size)[self.given:]:
-            batch = to_float(_send(self.images[index], self.device)), _send(self.labels[index], self.device)
-            self.given += 1
+            self.whole, index = len(index), index[self.part(len(index))]
+            batch, self.given = (to_float(_send(self.images[index], self.device)), _send(self.labels[index], self.device)), self.given + 1
             yield batch
         self.epoch_start, self.given = self.generator.get_state(), 0
 

@@ -88,10 +88,12 @@ LOSSES = {
 def squared_gradient(
     logits:torch.Tensor, # D(images), of all batches one after the other
     *images:torch.Tensor, # batches [B, channels, height, width], with `requires_grad` set before D saw them
+    of:tuple=None, # pictures in the whole batches, where these are parts of them; None: they are whole
 )->torch.Tensor: # one number
     "Squared norm of the gradient of each logit with respect to its picture: the mean over a batch, the sum over batches"
     gradients = torch.autograd.grad(logits.sum(), images, create_graph=True)
-    return sum(_precise(gradient).square().sum((1, 2, 3)).mean() for gradient in gradients)
+    squares = [_precise(gradient).square().sum((1, 2, 3)) for gradient in gradients]
+    return sum(s.mean() for s in squares) if of is None else sum(s.sum()/n for s, n in zip(squares, of))
 
 def gradient_penalty(
     D, # a discriminator, or any function from pictures to logits

@@ -18,14 +18,16 @@ from .modes import mode_of
 from .pixels import crops
 from .data import Replayed, data_name, frames_of, is_files, open_data
 from .models import discriminator
+from .augment import draw_augment
 from .recipes import choose_recipe, default_recipe, make_recipe
-from .step import check_micro_batch, check_precision, default_precision, torch_settings
+from .step import check_micro_batch, check_precision, compared, default_precision, torch_settings
 from .runs import (as_columns, check_space, checkpoints, config_of_run, data_of_run, deterministic_of_run, last_session,
     open_run_folder, precision_of_run, recipe_of_run, save_weights, session_info, weights_digest, write_about)
 from .start import begin_from, networks_from, read_start
 from .results import Run
 from .callbacks import Bar, Callback, Grids, Scorer, Signs
 from .trainer import Trainer, loader_state
+from .launch import current, together
 from .threads import choose_threads, threads_of_run, using_threads
 from .costs import check_memory
 
@@ -49,6 +51,7 @@ def _train(run, show):
     "Train until the end or until somebody interrupts"
     with stop_on_interrupt() as run.stop:
         if not checkpoints(run.path): run.save()
+        if run.processes: run.processes.tell({**run.state_dict(), 'data': run.batches.state_dict()})
         if isinstance(run.batches, Replayed):  # a loader of the caller's shuffles with the global generator: here that is the run's
             with torch.random.fork_rng(devices=[]):
                 torch.set_rng_state(loader_state(run.config))
@@ -111,6 +114,7 @@ def _is_long(config, batches):
 def _plain_threads(threads, device, config, batches, path, show):
     "With how many threads a CPU trains, and what the session is to remember of that"
     most = torch.get_num_threads()
+    if current(): return threads or most, {}  # torchrun has decided
     if threads is None and path: threads = threads_of_run(path, device, most)
     if threads is None and device.type == 'cpu' and not config['deterministic'] and _is_long(config, batches):
         threads, times = choose_threads(most)
@@ -118,6 +122,55 @@ def _plain_threads(threads, device, config, batches, path, show):
             say(f'other work keeps this machine busy: {threads} thread{"s"*(threads > 1)}, now {times:.1f} times as fast as {most}; '
                 f'threads={most} takes them all')
     return threads or most, {'of': most} if threads not in (None, most) else {}
+
+# %% ../nbs/11_train.ipynb #3f4a99d7
+def _check_processes(group, data, device, compile):
+    "The device of this process; `InputError` for what cannot be done by several"
+    if not is_files(data):
+        raise InputError(f'data is a {type(data).__name__}, which cannot travel to other processes: write the pictures into a folder, '
+                         'for instance with Image.fromarray(picture).save(path) for each, and pass that')
+    if compile: raise InputError('compile=True goes with one process: leave it out')
+    return group.device(device)
+
+# %% ../nbs/11_train.ipynb #390a6910
+def _most_of_one(group, recipe, config):
+    "The most pictures that a process has of a batch; `InputError` where there is not a group for each"
+    if group is None: return recipe.batch_size
+    draw_augment(1, (8, 8), (*recipe.augment, *recipe.adapt))  # refuses those of the caller's own
+    with torch.device('meta'): alike = compared(discriminator(recipe.network, config['size'], config['channels'], recipe.width))
+    units = recipe.batch_size//alike
+    if units >= group.world: return -(-units//group.world)*alike
+    what = f'groups of {alike}, which the discriminator compares' if alike > 1 else 'pictures'
+    raise InputError(f'there are {group.world} processes, and a batch of {recipe.batch_size} has {units} {what}: each process needs one. '
+                     f'Take {units} processes, or in a new run batch_size={alike*group.world}')
+
+def _check_room(group, recipe, config, device, precision, micro_batch):
+    "`InputError` where there are no pictures for a process, or no memory for its part of a batch"
+    most = _most_of_one(group, recipe, config)
+    check_memory({**config, 'batch_size': most}, device, precision, micro_batch and min(micro_batch, most))
+
+# %% ../nbs/11_train.ipynb #fb9265dd
+def _tell_others(group, **settings):
+    "What the other processes need to begin; back when they have their pictures"
+    group.put('settings', settings)
+    group.wait('ready', range(1, group.world))
+
+# %% ../nbs/11_train.ipynb #f0bd8253
+def _follow(group, data, path, device, threads, crop, hold_out, seed, frames, every):
+    "What `fit` does in all processes but the first, which decides"
+    told = group.wait('settings', [0])[0]
+    config, source = told['config'], frames_of(data, frames, every)
+    batches, about = open_data(source, as_size('size', config['size']), config['batch_size'], crop, hold_out, seed, device,
+                               config['data']['fingerprint'], config['mode'], None, False)
+    if about['data']['fingerprint'] != config['data']['fingerprint']:
+        raise InputError(f'{data} holds other pictures for process {group.rank} than for the first one: copy the folder once more')
+    group.put('ready', True)
+    with torch_settings(device, config['deterministic']), using_threads(threads or torch.get_num_threads()):
+        run = Trainer(config, device, batches, None, (), None, told['precision'], told['micro_batch'], group)
+        if state := group.tell():
+            run.go_to(state)
+            with stop_on_interrupt() as run.stop: run.run()
+        return Run(path, run.sampler.eval(), run.D.eval(), as_columns(run.history.rows), run.epoch, run.notes)
 
 # %% ../nbs/11_train.ipynb #b1bce2bb
 def _say_if_changed(start, path, known):
@@ -143,6 +196,7 @@ def _plain_start(start, path, fresh, show):
     return begun, {'start': {'generator': weights_digest(begun['G_ema']), 'images': begun['images']}}
 
 # %% ../nbs/11_train.ipynb #4aa34d73
+@together
 def fit(
     data, # a folder, zip, tar, film or list of files; pictures in memory (see `artgan.given`); or batches such as a `DataLoader`
     epochs:int=None, # passes over the data; None: 300, unless there are `minutes`
@@ -182,6 +236,9 @@ def fit(
     crop, hold_out = as_choice('crop', crop, crops), as_number('hold_out', hold_out, least=0, below=1)
     mirror, compile, fresh = map(as_flag, ('mirror', 'compile', 'fresh'), (mirror, compile, fresh))
     device, path = check_device(device), Path('runs')/data_name(data) if out is None else as_path(out, 'out')
+    if group := current():
+        device = _check_processes(group, data, device, compile)
+        if group.rank: return _follow(group, data, path, device, threads, crop, hold_out, seed, frames, every)
     old = None if fresh else path  # a run to go on with, if there is one
     begun, known = _plain_start(start, path, fresh, show)
     if begun and is_files(data): size, mode = size or as_size('size', begun['spec']['size']), mode or mode_of(begun['spec']['channels'])
@@ -200,12 +257,14 @@ def fit(
         config = dict(**recipe, **about, epochs=epochs, minutes=minutes, crop=crop, mirror=mirror, hold_out=hold_out,
                       seed=seed, start_idx=start_idx, deterministic=deterministic, compile=compile, **known)
         micro_batch = _plain_parts(micro_batch, recipe, about['size'], about['channels'], device, old)
-        check_memory(config, device, precision, micro_batch)
+        _check_room(group, recipe, config, device, precision, micro_batch)
         threads, of = _plain_threads(threads, device, config, batches, old, show)
         scorer, watchers = Scorer(score_every, batches, seed, show), _watchers(show, batches, callbacks)
         if why and show: say(f'recipe {why[0]!r}, {why[1]}')
+        if group: _tell_others(group, config=config, precision=precision, micro_batch=micro_batch)
         with locked(path.parent/f'.{path.name}.lock', f'the run folder {path}'), using_threads(threads):
-            run = Trainer(json.loads(json.dumps(config)), device, batches, path, watchers, scorer, precision, micro_batch)  # read back
+            config = json.loads(json.dumps(config))  # as it is read back
+            run = Trainer(config, device, batches, path, watchers, scorer, precision, micro_batch, group)
             return _run(run, data, fresh, show, begun, of)
 
 # %% ../nbs/11_train.ipynb #13c95450
@@ -216,7 +275,9 @@ def _run(run, data, fresh, show, begun, about):
     folder = open_run_folder(path, config, fresh)
     run.restore()
     if begun and not run.step: begin_from(run, begun)
+    if run.processes: about = {**about, 'processes': run.processes.world}
     if run.is_over():
+        if run.processes: run.processes.tell(None)
         write_about(path, folder)
         done = f"{config['minutes']:g} minutes" if config['minutes'] else f"{config['epochs']} epochs"
         if show: say(f'{path} has its {done} already; pass more to go on')

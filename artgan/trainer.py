@@ -6,7 +6,8 @@
 __all__ = ['many_skipped', 'save_after_epoch', 'save_at_least', 'most_rollbacks', 'loader_state', 'Trainer', 'Diverged']
 
 # %% ../nbs/10b_trainer.ipynb #0864a642
-import copy, json, math, threading, time, warnings
+import copy, json, math, signal, threading, time, warnings
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from .core import InputError, move_aside, written_whole
 from .shapes import shown_shape
 from .data import images_of
 from .models import build_pair, discriminator, generator, has_batch_norm
-from .augment import augment, random_flip
+from .augment import augment, draw_augment, random_flip
 from .recipes import Recipe, make_recipe
-from .step import adam, default_precision, train_step, train_step_in_parts, update_ema
+from .processes import Share, part_of, share_batch_norm, sharing
+from .step import adam, compared, default_precision, train_step, train_step_in_parts, update_ema
 from .adapt import adapt
 from .runs import History, history_rows, load_checkpoint, read_history, save_checkpoint
 from .callbacks import Bar, callback_states, load_callback_states, tell
@@ -49,6 +51,7 @@ class Trainer:
         scorer=None, # an `artgan.callbacks.Scorer`
         precision:str=None, # of convolutions, a key of `artgan.step.precisions`; None: as the recipe wants it on this device
         micro_batch:int=None, # pictures that are in memory at a time; None: the whole batch
+        processes=None, # `artgan.processes.Processes` that train this run together; None: this one does it alone
     ):
         "Build networks and optimisers; nothing is read or written"
         self.config, self.device, self.batches, self.path = config, device, batches, path and Path(path)
@@ -72,6 +75,8 @@ class Trainer:
         self.saved, self.saved_at = None, 0.  # step and epoch of the newest checkpoint, and when it was written
         self.read_at, self.whole = 0., True  # when numbers were last read; whether the run stands between two steps
         self.before = (config.get('start') or {}).get('images', 0)  # pictures that its networks had seen when it began
+        self.processes = processes
+        if processes: self.join()
 
 # %% ../nbs/10b_trainer.ipynb #ba04c55d
 @patch
@@ -121,7 +126,7 @@ def load_state_dict(self:Trainer,
 @patch
 def progress(self:Trainer):
     "Part of the run that is done, from 0 to 1"
-    if self.config['minutes']: return min(1., self.seconds/(60*self.config['minutes']))
+    if self.config['minutes']: return min(1., self.clock()/(60*self.config['minutes']))
     try: steps = len(self.batches)
     except TypeError: steps = None  # nobody knows how long such an epoch is
     return (self.epoch + (min(1., self.epoch_steps/steps) if steps else 0))/self.config['epochs']
@@ -129,7 +134,42 @@ def progress(self:Trainer):
 @patch
 def is_over(self:Trainer):
     "Whether the run is done; by epochs, the last one must have been concluded"
-    return self.seconds >= 60*self.config['minutes'] if self.config['minutes'] else self.epoch >= self.config['epochs']
+    return self.clock() >= 60*self.config['minutes'] if self.config['minutes'] else self.epoch >= self.config['epochs']
+
+@patch
+def clock(self:Trainer):
+    "Seconds of training so far; where processes train together, those that the first one told the others when they last met"
+    return self.seconds if self.processes is None else self.told
+
+# %% ../nbs/10b_trainer.ipynb #8c6a966c
+@patch
+def join(self:Trainer):
+    "Get ready to train with other processes"
+    for net in (self.G, self.D): share_batch_norm(net)
+    self.compared, self.told, self.meets_at, self.met, self.agreed = compared(self.D), 0., 1, (0, 0.), False
+    self.batches.part = lambda n: part_of(n, self.processes.rank, self.processes.world, self.compared)
+
+@patch
+def taken(self:Trainer,
+    real:torch.Tensor, # what the batches gave
+)->int: # pictures in the batch; where processes share it, in the whole one
+    "How many real pictures a step takes"
+    return len(real) if self.processes is None else self.batches.whole
+
+@patch
+def seen_by_d(self:Trainer,
+    p:float, # probability of the recipe's augmentation
+    share, # `artgan.processes.Share` of this step, or None
+): # function that augments pictures; with a share it is called with real pictures, then twice with generated ones
+    "What the discriminator sees of pictures in this step"
+    policies = (self.recipe.augment, p), (self.recipe.adapt, self.adaptive[0])
+    def see(x):
+        n, places = next(share.seen) if share else (0, None)
+        for policy, p in policies: # drawn for the whole batch
+            drawn = share and [d[:, places] for d in draw_augment(n, x.shape[2:], policy, self.latents)]
+            x = augment(x, policy, p, self.latents, drawn)
+        return x
+    return see
 
 # %% ../nbs/10b_trainer.ipynb #a578ffc7
 @patch
@@ -137,21 +177,24 @@ def train_on(self:Trainer,
     real:torch.Tensor, # real pictures [B, channels, height, width] on the device
 )->torch.Tensor: # [8] on the device, for the history: as `train_step` gives it, and the probability of adaptive augmentation
     "One turn of each player, and the EMA"
-    recipe, progress = self.recipe, self.progress()
+    recipe, progress, B = self.recipe, self.progress(), self.taken(real)
     lr = recipe.lr_at(progress, self.images)*0.5**self.rollbacks
     r1_gamma, p = recipe.r1_gamma_at(progress, self.step), recipe.augment_p(progress)
     for optimiser in (self.opt_g, self.opt_d):
         for group in optimiser.param_groups: group['lr'] = lr
-    if self.config['mirror']: real = random_flip(real, self.latents)
-    in_parts = self.micro_batch and self.micro_batch < len(real)
-    n = len(real) if recipe.loss == 'relativistic' or self.micro_batch else self.batch_size  # pairs, or the article's full batch
-    latents = self.draw(n), None if recipe.reuse_fakes else self.draw(n)
+    n = B if recipe.loss == 'relativistic' or self.micro_batch else self.batch_size  # pairs, or the article's full batch
+    share = self.processes and Share(self.processes, B, n, self.compared)
+    if self.config['mirror']: real = random_flip(real, self.latents, share and torch.rand(B, generator=self.latents)[share.real])
+    latents = [z if z is None or not share else z[share.fake] for z in (self.draw(n), None if recipe.reuse_fakes else self.draw(n))]
     nets = (self.G, self.D) if r1_gamma else self.compiled  # double backward does not pass through a compiled network
-    def seen_by_d(x): return augment(augment(x, recipe.augment, p, self.latents), recipe.adapt, self.adaptive[0], self.latents)
+    in_parts = self.micro_batch and self.micro_batch < (share.largest if share else B)
     scalers, turn = (self.scaler_g, self.scaler_d), partial(train_step_in_parts, self.micro_batch) if in_parts else train_step
-    numbers = turn(*nets, self.opt_g, self.opt_d, real, *latents, self.precision, recipe.loss, seen_by_d, r1_gamma, scalers)
-    if recipe.adapt: adapt(self.adaptive, numbers[6], len(real), recipe.adapt_target)
-    if self.G_ema is not None: update_ema(self.G_ema, self.G, len(real), self.before + self.images + len(real), recipe.ema)
+    if share: turn = partial(turn, share=share)
+    see = self.seen_by_d(p, share)
+    with sharing(self.processes) if share else nullcontext():
+        numbers = turn(*nets, self.opt_g, self.opt_d, real, *latents, self.precision, recipe.loss, see, r1_gamma, scalers)
+    if recipe.adapt: adapt(self.adaptive, numbers[6], B, recipe.adapt_target)
+    if self.G_ema is not None: update_ema(self.G_ema, self.G, B, self.before + self.images + B, recipe.ema)
     return torch.cat([numbers, self.adaptive[:1]])
 
 # %% ../nbs/10b_trainer.ipynb #e42fde89
@@ -159,7 +202,9 @@ class Diverged(ArithmeticError):
     "Numbers of the run are no longer finite"
 
 @patch
-def check_finite(self:Trainer):
+def check_finite(self:Trainer,
+    alone:bool=False, # do not ask the other processes, which are somewhere else
+):
     "Read the waiting numbers from the device, and raise Diverged if a loss since the last look, or a weight, is not finite"
     self.history.fetch()
     new = len(self.history.rows) - self.history.looked_at
@@ -169,7 +214,9 @@ def check_finite(self:Trainer):
     averages = [b for b in self.G.buffers() if b.is_floating_point()]  # of batch norm
     norms = torch._foreach_norm([*self.G.parameters(), *self.D.parameters(), *averages])
     most = len(losses)/2 if self.precision == 'float16' else 0  # there a step whose numbers overflow is left out
-    if lost > most or not torch.stack(norms).isfinite().all(): raise Diverged(f'in or before step {self.step}')
+    bad = lost > most or not torch.stack(norms).isfinite().all()
+    if self.processes and not alone: bad, = self.processes.agree(bad)
+    if bad: raise Diverged(f'in or before step {self.step}')
     self.history.looked_at = len(self.history.rows)
 
 # %% ../nbs/10b_trainer.ipynb #7eb54532
@@ -188,7 +235,7 @@ def note(self:Trainer,
     text:str, # in words
 ):
     "Tell the user something, and keep it in notes.txt"
-    if any(k == kind for _, k, _ in self.notes): return
+    if self.path is None or any(k == kind for _, k, _ in self.notes): return  # one process writes the folder
     self.notes.append((self.step, kind, text))
     with written_whole(self.path/'notes.txt') as tmp:
         tmp.write_text(''.join(f'step {s}: {t}\n' for s, _, t in self.notes), encoding='utf-8')
@@ -201,7 +248,8 @@ save_after_epoch, save_at_least = 30, 300  # seconds since the last checkpoint
 @patch
 def save(self:Trainer):
     "Write history and checkpoint, after looking for numbers that are not finite: what is bad is not kept"
-    self.check_finite()
+    if self.path is None: return  # another process writes the folder, the others wait for it in their next step
+    self.check_finite(True)  # the others are not here
     self.history.save()
     save_checkpoint(self, self.path, self.batches.state_dict())
     self.saved, self.saved_at = (self.step, self.epoch), time.perf_counter()
@@ -242,6 +290,7 @@ def score_if_due(self:Trainer,
 def read(self:Trainer):
     "Read the numbers of the last steps from the device, and show them"
     self.read_at = self.seconds
+    if self.processes: self.meet()
     self.check_finite()
     lost = max(self.skipped()) if self.precision == 'float16' else 0
     if lost > many_skipped*max(self.step, 200):
@@ -268,12 +317,13 @@ def train(self:Trainer):
             for batch in self.batches:
                 self.whole = False
                 real = images_of(batch).to(self.device, non_blocking=True, memory_format=torch.channels_last)
-                self.count(len(real), self.train_on(real))
+                self.count(self.taken(real), self.train_on(real))
                 self.whole = True
-                self.score_if_due(len(real))
-                if self.seconds - self.read_at > 1: self.read()  # the one place that waits for the device
+                self.score_if_due(self.taken(real))
+                if self.reads(): self.read()  # the one place that waits for the device
                 if self.ends(): break
             else: self.end_epoch()
+        self.check_finite()
         if self.saved != (self.step, self.epoch): self.save()
     except Diverged: raise
     except Exception:
@@ -283,7 +333,24 @@ def train(self:Trainer):
 @patch
 def ends(self:Trainer):
     "Whether the loop is to be left"
-    return self.stop.is_set() or self.is_over()
+    return (self.stop.is_set() if self.processes is None else self.agreed) or self.is_over()
+
+@patch
+def reads(self:Trainer):
+    "Whether numbers are read after this step: once a second"
+    return self.seconds - self.read_at > 1 if self.processes is None else self.step >= self.meets_at
+
+# %% ../nbs/10b_trainer.ipynb #4ef918de
+@patch
+def meet(self:Trainer):
+    "Tell all processes the clock of the first one, when to meet again, and whether any of them was asked to stop"
+    first, steps, seconds = self.processes.rank == 0, self.step - self.met[0], self.seconds - self.met[1]
+    wait = min(2*steps, max(1, int(steps/max(seconds, 1e-3))))  # steps of a second
+    asked = getattr(self.stop, 'signum', 1) if self.stop.is_set() else 0
+    asked, self.told, wait = self.processes.agree(asked, self.seconds if first else 0, wait if first else 0)
+    self.met, self.meets_at, self.agreed = (self.step, self.seconds), self.step + int(wait), asked > 0
+    if asked and not self.stop.is_set() and threading.current_thread() is threading.main_thread():
+        signal.raise_signal(int(asked)) if asked > 1 else self.stop.set()  # as if this process had been asked, too
 
 # %% ../nbs/10b_trainer.ipynb #5b0cdd9b
 most_rollbacks = 3
@@ -297,6 +364,7 @@ def go_to(self:Trainer,
     self.batches.load_state_dict(found['data'])
     self.saved, self.saved_at = (self.step, self.epoch), time.perf_counter()
     self.read_at, self.whole = self.seconds, True
+    if self.processes: self.told, self.meets_at, self.met = self.seconds, self.step + 1, (self.step, self.seconds)
 
 # %% ../nbs/10b_trainer.ipynb #62da8b85
 @patch
@@ -305,7 +373,8 @@ def roll_back(self:Trainer,
 ):
     "Go to the last checkpoint with half the learning rate. Raises Diverged after `most_rollbacks` times"
     times, notes, lr = self.rollbacks + 1, self.notes, self.recipe.lr
-    self.go_to(load_checkpoint(self.path))
+    found = load_checkpoint(self.path) if self.path else None
+    self.go_to(self.processes.tell(found) if self.processes else found)
     self.history = History(self.history.path, [r for r in self.history.rows if r[0] <= self.step])
     self.notes = notes
     text = f'The numbers of the run became infinite or undefined {error}. It went back to step {self.step}'

@@ -1,0 +1,304 @@
+"Training with several processes: real ones, on this machine, with gloo."
+import json
+import math
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from PIL import Image
+
+from artgan.augment import AUGMENTATIONS
+from artgan.callbacks import Callback
+from artgan.cli import main
+from artgan.core import InputError
+from artgan.data import Batches
+from artgan.demo import demo_art
+from artgan.launch import launch
+from artgan.processes import Processes
+from artgan.recipes import RECIPES
+from artgan.runs import load_checkpoint, read_about, read_history
+from artgan.train import fit
+from artgan.trainer import Trainer
+from conftest import forked, needs_fork
+
+half, rest = tuple(AUGMENTATIONS)[:3], tuple(AUGMENTATIONS)[3:]
+cpu = replace(RECIPES['cpu'], r1_interval=4, augment=half, adapt=rest, augment_ramp=(0., 0.5))
+cases = {
+    **{name: (replace(r, augment=half, adapt=rest, augment_ramp=(0., 0.5), r1_interval=min(r.r1_interval, 4)), {}) for name, r in RECIPES.items()
+       if name != 'gpu'},  # which is 'cpu' with other sizes
+    'classic as it is': (RECIPES['classic'], {}),
+    'unpaired': (replace(cpu, loss='logistic', reuse_fakes=False), {}),  # the last batch has more generated pictures than real ones
+    'spectral': (replace(cpu, network='spectral', loss='hinge', r1_gamma=0.), {}),
+    'residual': (replace(cpu, network='residual', reuse_fakes=False), {}),
+    'in parts': (cpu, dict(micro_batch=8)),
+    'in parts, unpaired': (replace(cpu, network='residual', loss='logistic', reuse_fakes=False), dict(micro_batch=4))}
+
+
+def steps_of(case, processes=None):
+    "All that a run is after twenty steps of float64, by one process or by several; after two epochs, for what is no recipe of its own"
+    recipe, more = cases[case]
+    last = 20 if case in RECIPES else 6
+    size = 32 if recipe.network == 'dcgan' else 16
+    config = {**replace(recipe, width=4, latent_size=8, batch_size=24, ema=500 if recipe.ema else 0),
+              'size': size, 'channels': 3, 'epochs': 8, 'minutes': None, 'mirror': True, 'seed': 3}
+    n = 60 if more else 58  # the last batch of an epoch: 12 pictures, or two groups of four and two more, of which one of three processes has none
+    run = Trainer(config, torch.device('cpu'), Batches(demo_art(n, size=size)[0], 24, seed=3), precision='float32', processes=processes, **more)
+    run.begun = 0.
+    while run.step < last:
+        for real, _ in run.batches:
+            numbers = run.train_on(real.double().contiguous(memory_format=torch.channels_last))
+            run.count(run.taken(real), numbers)
+        run.epoch, run.epoch_steps = run.epoch + 1, 0
+    nets = {name: getattr(run, name).state_dict() for name in ('G', 'D', 'G_ema') if getattr(run, name) is not None}
+    return {**nets, 'numbers': [row[:-6] for row in (run.history.fetch(), run.history.rows)[1]], 'images': run.images,
+            'adaptive': run.adaptive, 'latents': run.latents.get_state()}
+
+
+def overflowing(processes):
+    "Steps of float16 with a scale so large that gradients overflow: which were left out, and what became of the run"
+    torch.set_default_dtype(torch.float32)
+    config = {**replace(cpu, width=4, latent_size=8, batch_size=24), 'size': 16, 'channels': 3, 'epochs': 8, 'minutes': None, 'mirror': True, 'seed': 3}
+    run = Trainer(config, torch.device('cpu'), Batches(demo_art(48, size=16)[0], 24, seed=3), precision='float16', processes=processes)
+    run.scaler_d.load_state_dict({**run.scaler_d.state_dict(), 'scale': 2.**34})
+    run.begun = 0.
+    for _ in range(8):
+        for real, _ in run.batches: run.count(run.taken(real), run.train_on(real))
+    return {'skipped': run.skipped(), 'scale': run.scaler_d.get_scale(), **run.G.state_dict(), **run.D.state_dict()}
+
+
+def one_of(rank, world, place):
+    "A process that takes its steps of every case with the others; where they are two, of every recipe"
+    torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)
+    dist.init_process_group('gloo', init_method=f'file://{place}/store', rank=rank, world_size=world)
+    processes = Processes(rank, world)
+    torch.save({case: steps_of(case, processes) for case in cases if world > 2 or case in RECIPES}, f'{place}/{rank}.pt')
+    if world == 2: torch.save(overflowing(processes), f'{place}/half-{rank}.pt')
+    processes.agree(0)
+    dist.destroy_process_group()
+
+
+@pytest.fixture
+def exact():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+    torch.set_num_threads(threads)
+
+
+def far(a, b):
+    "How far numbers are apart, as a part of themselves"
+    if isinstance(a, dict):
+        assert a.keys() == b.keys()
+        return max(far(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)):
+        assert len(a) == len(b)
+        return max(map(far, a, b))
+    a, b = torch.as_tensor(a).double(), torch.as_tensor(b).double()
+    assert torch.equal(a.isnan(), b.isnan())
+    return ((a - b).nan_to_num().norm()/a.nan_to_num().norm().clamp(min=1e-9)).item()
+
+
+@needs_fork
+def test_two_or_three_processes_are_one_to_rounding(tmp_path, exact):
+    "Weights, EMA, running statistics, history and random state after twenty steps, every recipe, with penalty and augmentation"
+    assert replace(RECIPES['gpu'], width=24, batch_size=16) == RECIPES['cpu']
+    workers = []
+    for world in 2, 3:
+        (place := tmp_path/f'{world}').mkdir()
+        workers += [forked(one_of, rank, world, str(place)) for rank in range(world)]
+    alone = {case: steps_of(case) for case in cases}
+    for w in workers: w.join(300)
+    assert [w.exitcode for w in workers] == [0]*5
+    half = [torch.load(tmp_path/'2'/f'half-{rank}.pt', weights_only=False) for rank in range(2)]
+    assert half[0]['skipped'][1] > 1 and far(*half) == 0, 'all leave out the same steps'
+    for world in 2, 3:
+        first, *others = [torch.load(tmp_path/f'{world}'/f'{rank}.pt', weights_only=False) for rank in range(world)]
+        for case in first:
+            off = far(alone[case], first[case])
+            print(world, case, f'{off:.0e}')
+            assert off < 1e-8 and math.isfinite(off), (world, case)
+            for other in others: assert far(first[case], other[case]) == 0, 'all processes have the same numbers, to the bit'
+
+
+folder = dict(size=16, epochs=2, batch_size=8, latent_size=8, width=4, device='cpu', recipe='sketch', seed=3)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    (tmp_path/'pictures').mkdir()
+    for i, x in enumerate(demo_art(20, size=16)[0]): Image.fromarray(x).save(tmp_path/'pictures'/f'{i:02}.png')
+    return str(tmp_path/'pictures')
+
+
+def worker(data, given, about, log):
+    "What torchrun's child does: a `fit` like any other"
+    torch.set_num_threads(1)
+    os.environ.update(about, TORCHELASTIC_RUN_ID='test', TORCHELASTIC_USE_AGENT_STORE='True', MASTER_ADDR='localhost')
+    with open(log, 'w', buffering=1) as f, redirect_stdout(f), redirect_stderr(f):
+        try: fit(data, **given, show='text')
+        except Exception as e: print(f'{type(e).__name__}: {e}'); raise SystemExit(3)
+
+
+class Workers:
+    "Processes as torchrun starts them, but forked, which is faster; the store is kept by this process"
+    def __init__(self, world, data, **given):
+        self.store = dist.TCPStore('localhost', 0, is_master=True, wait_for_workers=False)
+        self.logs = [Path(f'log-{world}-{rank}-{random.random()}') for rank in range(world)]
+        about = [dict(RANK=f'{r}', LOCAL_RANK=f'{r}', WORLD_SIZE=f'{world}', MASTER_PORT=f'{self.store.port}') for r in range(world)]
+        self.all = [forked(worker, data, {**folder, **given}, a, str(log)) for a, log in zip(about, self.logs)]
+
+    def join(self, seconds=120): # exit codes, and what each has said
+        for w in self.all: w.join(seconds)
+        return [w.exitcode for w in self.all], [log.read_text() for log in self.logs]
+
+    def wait_for(self, text):
+        "Until the first one has printed this"
+        until = time.monotonic() + 120
+        while not (self.logs[0].exists() and text in self.logs[0].read_text()):
+            assert time.monotonic() < until and all(w.is_alive() for w in self.all), self.join(0)
+            time.sleep(0.05)
+
+
+@needs_fork
+def test_a_run_goes_on_with_another_number_of_processes(tmp_path, pictures):
+    "Begun with two, then alone, with three, and alone: one folder, one history, written by one process"
+    given = {**folder, 'batch_size': 12}
+    for n, epochs in zip((2, 1, 3, 1), (1, 2, 3, 4)):
+        if n == 1: fit(pictures, out='run', **{**given, 'epochs': epochs}, show=False)
+        else:
+            codes, said = Workers(n, pictures, out='run', batch_size=12, epochs=epochs).join()
+            assert codes == [0]*n and f'Epoch [{epochs}/{epochs}]' in said[0] and not any(said[1:]), said
+    once = fit(pictures, out='once', **{**given, 'epochs': 4}, show=False)
+    history = read_history('run')
+    assert history['step'].tolist() == [*range(1, 9)] and history['images'].tolist() == once.history['images'].tolist()
+    assert abs(history['loss_d'] - once.history['loss_d']).max() < 0.02, 'the same run, but for rounding'
+    assert [s.get('processes') for s in read_about('run')['sessions']] == [2, None, 3, None]
+    assert sorted(p.name for p in Path('run').iterdir()) == sorted(p.name for p in Path('once').iterdir())
+
+
+@needs_fork
+@pytest.mark.parametrize('killed', [0, 1])
+def test_a_process_that_is_killed_ends_the_run(killed, tmp_path, pictures):
+    "At a random moment: the other one says which, the last checkpoint is whole, and the run goes on from it"
+    workers = Workers(2, pictures, out='run', epochs=100_000)
+    workers.wait_for('Epoch [3/')
+    time.sleep(random.random())
+    os.kill(workers.all[killed].pid, signal.SIGKILL)
+    begun = time.monotonic()
+    codes, said = workers.join(10)
+    assert time.monotonic() - begun < 10 and codes[killed] == -signal.SIGKILL and codes[1 - killed] == 3
+    assert f'Lost: process {killed} (number {workers.all[killed].pid} on {socket.gethostname()}) has ended without a word' in said[1 - killed]
+    step = load_checkpoint('run')['step']
+    run = fit(pictures, out='run', **{**folder, 'epochs': 100_000}, callbacks=[Once()], show=False)
+    assert run.history['step'].tolist() == [*range(1, len(run.losses_d) + 1)] and len(run.losses_d) > step
+
+
+class Once(Callback):
+    "Stops a run when its numbers are first read"
+    def after_read(self, run): run.stop.set()
+
+
+class Sleeper(Callback):
+    "Takes no notice of anything"
+    def after_epoch(self, run):
+        if run.epoch == 2: time.sleep(100)
+
+
+@needs_fork
+def test_a_process_that_takes_no_notice_is_ended(tmp_path, pictures):
+    "As one that waits for a GPU would be: another one has been killed meanwhile"
+    workers = Workers(2, pictures, out='run', epochs=100_000, callbacks=[Sleeper()])
+    workers.wait_for('Epoch [2/')
+    os.kill(workers.all[1].pid, signal.SIGKILL)
+    begun = time.monotonic()
+    workers.all[1].join()  # as torchrun asks after its children
+    codes, said = workers.join(10)
+    assert time.monotonic() - begun < 10 and codes == [1, -signal.SIGKILL]
+    assert f'process 1 (number {workers.all[1].pid} on {socket.gethostname()}) has ended without a word' in said[0]
+    assert load_checkpoint('run')['step'] >= 0
+
+
+@needs_fork
+@pytest.mark.parametrize('asked', [[0], [1], [0, 1]])
+def test_who_asks_one_to_stop_stops_all(asked, tmp_path, pictures):
+    workers = Workers(2, pictures, out='run', epochs=100_000)
+    workers.wait_for('Epoch [2/')
+    for rank in asked: os.kill(workers.all[rank].pid, signal.SIGTERM)
+    codes, said = workers.join(30)
+    assert codes == [0, 0] and 'the same call goes on from here' in said[0], said
+    assert load_checkpoint('run')['step'] == read_history('run')['step'][-1] and Path('run/G.safetensors').exists()
+
+
+@needs_fork
+def test_what_cannot_be_done_is_refused_before_anything_is_written(tmp_path, pictures):
+    codes, said = Workers(3, pictures, out='run').join(60)
+    assert codes[0] == 3 and 'a batch of 8 has 2 groups of 4' in said[0] and 'Take 2 processes, or in a new run batch_size=12' in said[0]
+    assert not any(said[1:]) and all(codes) and not Path('run').exists()
+    codes, said = Workers(2, demo_art(20, size=16)[0], out='run', size=None).join(60)
+    assert codes[0] == 3 and 'cannot travel to other processes' in said[0] and not Path('run').exists()
+    codes, said = Workers(2, 'nowhere', out='run').join(60)
+    assert codes[0] == 3 and 'nowhere does not exist' in said[0] and not any(said[1:]) and not Path('run').exists()
+
+
+def test_machines_that_do_not_meet(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(('', 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for meet, machine, why in ((f'localhost:{port}', 0, f'port {port} cannot be used'), ('gpu1', 0, "meet is 'gpu1'"),
+                                   ('localhost:29400', 2, 'counted from 0 to 1'), ('nowhere.invalid:29400', 1, 'did not come together'),
+                                   (f'localhost:{free_port()}', 0, 'did not come together')):
+            with pytest.raises(InputError, match=why): launch(['train', 'x'], 1, 2, machine, meet, wait=1)
+    with pytest.raises(InputError, match='processes is 0'): launch(['train', 'x'], 0)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(('', 0))
+        return s.getsockname()[1]
+
+
+words = ['--size', '16', '--batch-size', '8', '--latent-size', '8', '--width', '4', '--device', 'cpu', '--epochs', '2', '--recipe', 'sketch']
+
+
+def test_two_machines_as_two_torchruns(tmp_path, pictures):
+    "Two of torchrun's own, on this machine, with one process each: started by hand, as it is documented"
+    port = free_port()
+    torchrun = [sys.executable, '-m', 'torch.distributed.run', '--nnodes=2', '--nproc-per-node=1', '--master-addr=localhost', f'--master-port={port}']
+    both = [subprocess.Popen([*torchrun, f'--node-rank={k}', '-m', 'artgan.cli', 'train', pictures, '--out', 'run', *words],
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for k in range(2)]
+    said = [p.communicate(timeout=120)[0] for p in both]
+    assert [p.returncode for p in both] == [0, 0], said
+    assert '2 epochs, 6 steps, in run' in said[0] and not said[1].strip(), said
+    assert json.loads(Path('run/config.json').read_text())['sessions'][0]['processes'] == 2
+
+
+def test_the_command_starts_torchrun(tmp_path, pictures, capfd):
+    assert main(['train', pictures, '--out', 'run', '--processes', '2', *words]) == 0
+    assert '2 epochs, 6 steps, in run' in capfd.readouterr().out
+
+
+@needs_fork
+def test_a_run_that_diverges_goes_back_in_all_processes(tmp_path, pictures):
+    codes, said = Workers(2, pictures, out='run', lr=1e30, epochs=50).join(60)
+    assert codes[0] == 3 and 'for the 4th time, and stops here' in said[0] and codes[1] == 1 and not said[1], said
+    assert len([line for line in Path('run/notes.txt').read_text().splitlines() if 'It went back to step' in line]) == 4
+
+
+@needs_fork
+def test_the_clock_of_the_first_process_ends_a_run_of_minutes(tmp_path, pictures):
+    codes, said = Workers(2, pictures, out='run', epochs=None, minutes=0.05).join(60)
+    assert codes == [0, 0] and 3 <= load_checkpoint('run')['seconds'] < 20, said
