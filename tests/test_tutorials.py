@@ -14,7 +14,7 @@ SHORTER = {
     'best_artworks': [('bench(seconds=60', 'bench(size=32, seconds=0.1')],
     'explore': [('found = project(RUN, ', 'import artgan.walks; artgan.walks._candidates = 20\nfound = project(RUN, steps=3, tries=1, picture=')],
     'shapes': [('batch_size=BATCH, hold_out=0.1', 'batch_size=BATCH, hold_out=0.2'), ('(len(pictures), 0.1)', '(len(pictures), 0.2)'), ('demo_sprites(2000)', 'demo_sprites(66)')],
-    'speed': [('SECONDS, SIZES = 15, (32, 64, 128, 256)', 'SECONDS, SIZES = 1, (32,)'), ('COUNTS = 1_000, 10_000, 100_000', 'COUNTS = 40,')],
+    'speed': [('SECONDS, SIZES = 15, (32, 64, 128, 256)', 'SECONDS, SIZES = 1, ()'), ('COUNTS = 1_000, 10_000, 100_000', 'COUNTS = 40,')],
     'what_helps': [('for name in TWICE]', 'for name in TWICE[:1]]'), ('else DATA, size=64)', 'else DATA, size=32)')],
     'your_own': [('fit(art, 30, ', 'fit(art, 2, ')]}
 
