@@ -15,7 +15,6 @@ import matplotlib.pyplot as plt
 
 import artgan
 from .core import InputError, check_device, written_whole, say
-from .hub_files import beside, local
 from .shapes import read_size
 from .pixels import crops
 from .data import clear_cache, list_cache
@@ -28,7 +27,6 @@ from .losses import LOSSES
 from .recipes import RECIPES, Recipe
 from .step import precisions
 from .runs import read_history, run_path, sample_grids
-from .latents import LoadedGenerator, to_latents
 from .samples import cut_out, write_grid, write_samples
 from .onnx_export import export_onnx
 from .video import make_video
@@ -114,8 +112,7 @@ def _given(args, *but):
 
 # %% ../nbs/13_cli.ipynb #b7c4500a
 def _generate(args):
-    how = _given(args, 'run', 'out', 'grid', 'columns', 'latents')
-    if args.latents: how['latents'] = to_latents(_points(args.latents), LoadedGenerator(args.run, 'cpu'))
+    how = dict(_given(args, 'run', 'out', 'grid', 'columns'), latents=args.latents and _points(args.latents))
     if args.grid: return say(write_grid(args.grid, args.run, columns=args.columns, **how))
     paths = write_samples(args.run, folder=args.out, **how)  # each with its latent inside; nothing there is overwritten
     say(f'{len(paths)} pictures in {paths[0].parent}')

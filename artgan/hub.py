@@ -10,16 +10,15 @@ import json, re, tempfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 import artgan
 from .core import InputError, json_digest, say, written_whole
-from .hub_files import beside, need_hub, read_hub_name, told_by_hub
+from .hub_files import need_hub, read_hub_name, told_by_hub
 from .shapes import as_shape, grid_pictures, shown_shape
 from .recipes import Recipe
-from .runs import metric_columns, pack_weights, read_about, read_history, run_format
-from .weights import images_seen, load_discriminator, load_network
-from .latents import load
+from .runs import metric_columns, read_about, read_history, run_format
+from .weights import images_seen, load_discriminator, load_network, write_weights
+from .samples import write_grid
 from .share import page_card
 
 # %% ../nbs/12f_hub.ipynb #7cb7d103
@@ -155,20 +154,6 @@ def _card(repo, spec, rows, scores, notes, licence, both):
                         rows=_table(['', ''], [[_cell(k), _cell(v)] for k, v in rows if k != 'scores']))
     return f'---\n{top.to_yaml()}\n---\n\n{body}'
 
-# %% ../nbs/12f_hub.ipynb #91400909
-def _samples(generator, path):
-    "A grid of the pictures of seed 0"
-    n = grid_pictures(generator.size)
-    pictures, side = generator(n), round(n**0.5)
-    height, width, channels = pictures.shape[1:]
-    grid = pictures.reshape(side, side, height, width, channels).swapaxes(1, 2).reshape(side*height, side*width, channels)
-    with written_whole(path) as tmp: Image.fromarray(grid.squeeze()).save(tmp)
-
-def _weights(network, spec, path, images):
-    "One network as safetensors, as it is"
-    weights = {k: v.cpu().contiguous() for k, v in network.state_dict().items()}
-    with written_whole(path) as tmp: tmp.write_bytes(pack_weights(weights, spec, images))
-
 # %% ../nbs/12f_hub.ipynb #8ef5bf0b
 def _texts(run, about, repo, spec, licence, data, score, both):
     "Name of each file of text to what is in it"
@@ -195,11 +180,11 @@ def prepare_hub(
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())): raise InputError(f'{folder} is not empty: pass another')
     (network, spec), images = load_network(run, 'cpu'), images_seen(run)
     texts, judge = _texts(run, about, repo, spec, licence, data, score, both), load_discriminator(run) if both else None
-    _weights(network, spec, folder/'G.safetensors', images)
-    if both: _weights(judge, spec, folder/'G-D.safetensors', images)
+    write_weights(network, spec, folder/'G.safetensors', images)
+    if both: write_weights(judge, spec, folder/'G-D.safetensors', images)
     for file, text in texts.items():
         with written_whole(folder/file) as tmp: tmp.write_text(text, encoding='utf-8')
-    _samples(load(folder/'G.safetensors', 'cpu'), folder/'samples.png')
+    write_grid(folder/'samples.png', folder/'G.safetensors', grid_pictures(spec['size']), device='cpu')
     return folder
 
 # %% ../nbs/12f_hub.ipynb #984242bc

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from .core import InputError, as_new_file, written_whole
-from .hub_files import beside, is_hub
+from .hub_files import made_of
 from .runs import weights_digest
 from .weights import draw_latents, load_network
 
@@ -73,15 +73,6 @@ def check_onnx(
     return apart
 
 # %% ../nbs/08e_onnx_export.ipynb #f9f4d6c2
-def _onnx_path(run, path):
-    "Where the file is to be"
-    if path is None and run is None: path = 'paintings.onnx'
-    if path is None:
-        stem = beside(run)
-        folder = not is_hub(run) and Path(getattr(run, 'path', run)).expanduser().is_dir()
-        path = stem/'G.onnx' if folder else stem.with_name(f'{stem.name}.onnx')
-    return as_new_file(path, '.onnx')
-
 def export_onnx(
     run=None, # a run, one of its checkpoints, a G.safetensors file, or 'hub:name/repo'; None: the paintings that artgan carries
     path=None, # the file to write; None: G.onnx in the run folder, or beside the file; paintings.onnx without a run
@@ -89,7 +80,7 @@ def export_onnx(
 )->Path: # the file
     "The generator of a run as an ONNX file, checked; raises `InputError` where `path` exists, or the file does not draw the same pictures"
     need_onnx()
-    path, (network, spec) = _onnx_path(run, path), load_network(run, 'cpu')
+    path, (network, spec) = as_new_file(path or made_of(run, 'G.onnx'), '.onnx'), load_network(run, 'cpu')
     program = _traced(network, spec['latent_size'], {**spec, 'generator': weights_digest(network.state_dict())})
     with written_whole(path) as tmp:
         program.save(str(tmp))

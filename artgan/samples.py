@@ -6,18 +6,19 @@
 __all__ = ['write_samples', 'write_grid', 'cut_out']
 
 # %% ../nbs/08f_samples.ipynb #5f06602f
-import base64, itertools, json, math
+import itertools, math
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image
 import torch
 
-from .core import InputError, as_new_file, as_path, as_whole, progress, written_whole
+from .core import InputError, as_new_file, as_number, as_path, as_whole, progress, written_whole
+from .hub_files import beside
 from .shapes import as_shape
 from .runs import load_checkpoint, read_about
-from .weights import check_latents, each_latent, free_series, read_latent_info, truncate, write_picture
-from .latents import LoadedGenerator
+from .weights import each_latent, free_series, latent_info, read_latent_info, truncate, write_picture
+from .latents import LoadedGenerator, to_latents
 
 # %% ../nbs/08f_samples.ipynb #56f75502
 def _is_there(path, latent, digest):
@@ -28,11 +29,10 @@ def _is_there(path, latent, digest):
     raise InputError(f'{path} is another picture than the one that belongs there: pass another folder')
 
 # %% ../nbs/08f_samples.ipynb #66dbf077
-def _numbered(n, seed, latents, latent_size): # batches of up to 64 (number, latent)
+def _batches(n, seed, latents, truncation, generator): # up to 64 latents [B, latent_size, 1, 1] at a time
     "The latents that are asked for"
-    each = each_latent(latent_size, seed) if latents is None else iter(check_latents(latents, latent_size))
-    numbered = enumerate(itertools.islice(each, n) if latents is None else each)
-    while batch := [*itertools.islice(numbered, 64)]: yield batch
+    each = itertools.islice(each_latent(generator.latent_size, seed), n) if latents is None else iter(latents)
+    while batch := [*itertools.islice(each, 64)]: yield truncate(torch.stack(batch), truncation)
 
 def _write_batch(generator, z, stem, first, source): # the files of latents, whose numbers begin with `first`
     files = [stem.with_name(f'{stem.name}-{first + k:05d}.png') for k in range(len(z))]
@@ -43,43 +43,37 @@ def _write_batch(generator, z, stem, first, source): # the files of latents, who
 
 # %% ../nbs/08f_samples.ipynb #ed554cf6
 def write_samples(
-    run=None, # a run folder, what `fit` returned, or a file of weights; None: the paintings that the package carries
+    run=None, # a run folder, what `fit` returned, a file of weights, or 'hub:name/repo'; None: the paintings that artgan carries
     n:int=64, # number of pictures
     folder=None, # where to; None: pictures/ in the run folder, or artgan-paintings/ without a run
     seed:int=0, # picture i depends on the seed and on i alone
-    latents=None, # [N, latent_size] or [N, latent_size, 1, 1], to be painted in place of `n` from `seed`
+    latents=None, # to be painted in place of `n` from `seed`: whatever `artgan.latents.to_latents` takes
     truncation:float=None, # more ordinary pictures of fewer kinds, from about 0.5 to 2; None: as they come; see `artgan.weights.truncate`
     device=None, # where to compute; None: the GPU if there is one
 )->list: # the files, in order
-    "New pictures, each in a PNG with its latent, written as they are painted; raises `InputError` before anything is written"
-    n, generator = as_whole('n', n, 1), LoadedGenerator(run, device)
-    if folder is None: folder = generator.folder.with_name('pictures') if run is not None else generator.folder.parent
-    folder, cut = as_path(folder, 'folder'), f'-t{truncation:g}' if truncation is not None else ''
-    stem, source = f'seed{seed}{cut}-{generator.digest[:8]}', {'seed': seed}
-    if latents is not None: stem, source, n = free_series(folder, f'picture{cut}-{generator.digest[:8]}'), {}, len(latents)
-    if cut: source['truncation'] = float(truncation)
+    "New pictures, each in a PNG with its latent, written as they are painted; raises `InputError`, also where a file is another picture"
+    n, seed, generator = as_whole('n', n, 1), as_whole('seed', seed, -2**63, 2**63 - 1), LoadedGenerator(run, device)
+    truncation = as_number('truncation', truncation, above=0, optional=True)
+    if latents is not None: latents = to_latents(latents, generator)
+    if folder is None: folder = beside(run)/'pictures' if run is not None else beside(run)
+    folder, stem = as_path(folder, 'folder'), f"{'' if truncation is None else f't{truncation:g}-'}{generator.digest[:8]}"
+    about = {} if truncation is None else {'truncation': truncation}
+    if latents is None: stem, about = f'seed{seed}-{stem}', {'seed': seed, **about}
+    else: stem, n = free_series(folder, f'picture-{stem}'), len(latents)
     paths = []
     with progress(total=n, desc='pictures', unit=' pictures') as bar:
-        for batch in _numbered(n, seed, latents, generator.latent_size):
-            z = truncate(torch.stack([latent for _, latent in batch]), truncation)
-            paths += _write_batch(generator, z, folder/stem, batch[0][0], source)
-            bar.update(len(batch))
+        for z in _batches(n, seed, latents, truncation, generator):
+            paths += _write_batch(generator, z, folder/stem, len(paths), about)
+            bar.update(len(z))
     return paths
-
-# %% ../nbs/08f_samples.ipynb #300a73b8
-def _grid_info(z, columns, generator): # what a PNG says about the pictures in it
-    numbers, about = base64.b64encode(z.flatten(1).numpy().astype('<f4').tobytes()).decode(), PngImagePlugin.PngInfo()
-    layout = dict(pictures=len(z), columns=columns, shape=generator.shape, generator=generator.digest)
-    about.add_text('artgan', json.dumps({'latents': numbers, **layout}), zip=True)
-    return about
 
 # %% ../nbs/08f_samples.ipynb #5db23342
 def write_grid(
     path, # the PNG to write
-    run=None, # a run folder, what `fit` returned, or a file of weights; None: the paintings that the package carries
+    run=None, # a run folder, what `fit` returned, a file of weights, or 'hub:name/repo'; None: the paintings that artgan carries
     n:int=64, # number of pictures
     seed:int=0, # picture i depends on the seed and on i alone
-    latents=None, # [N, latent_size] or [N, latent_size, 1, 1], to be painted in place of `n` from `seed`
+    latents=None, # to be painted in place of `n` from `seed`: whatever `artgan.latents.to_latents` takes
     truncation:float=None, # more ordinary pictures of fewer kinds, from about 0.5 to 2; None: as they come
     columns:int=None, # pictures in a row; None: as many as there are rows, or one more
     device=None, # where to compute; None: the GPU if there is one
@@ -87,12 +81,13 @@ def write_grid(
     "New pictures in one PNG, with their latents; raises `InputError` where `path` exists or an argument is wrong"
     path, n, columns = as_new_file(path, '.png'), as_whole('n', n, 1, 10_000), as_whole('columns', columns, 1, optional=True)
     generator = LoadedGenerator(run, device)
-    z = torch.stack([latent for batch in _numbered(n, seed, latents, generator.latent_size) for _, latent in batch])
-    z, columns = truncate(z, truncation), min(columns or math.ceil(math.sqrt(len(z))), len(z))
+    if latents is not None: latents = to_latents(latents, generator)
+    z = torch.cat([*_batches(n, seed, latents, truncation, generator)])
+    columns = min(columns or math.ceil(math.sqrt(len(z))), len(z))
     from torchvision.utils import make_grid  # takes as long to import as torch
     grid = make_grid(torch.from_numpy(generator(z)).permute(0, 3, 1, 2), nrow=columns)
     if generator.channels == 1: grid = grid[:1]
-    about = _grid_info(z, columns, generator)
+    about = latent_info(z, generator.digest, pictures=len(z), columns=columns, shape=generator.shape)
     with written_whole(path) as tmp: Image.fromarray(grid.permute(1, 2, 0).squeeze().numpy()).save(tmp, format='PNG', pnginfo=about)
     return path
 
@@ -107,15 +102,14 @@ def _fixed_latents(path):
     config = read_about(run)['config']
     return found['fixed'].cpu(), as_shape('size', config['size']), math.isqrt(len(found['fixed'])), f'as of {path.stem}'
 
-def _laid_out(path): # the latents of a grid [N, latent_size, 1, 1], the shape of its pictures, its columns, and a digest
-    path = as_path(path, 'grid')
-    try:
-        with Image.open(path) as image: about = json.loads(getattr(image, 'text', {}).get('artgan', '{}'))
-    except (OSError, SyntaxError, ValueError) as e: raise InputError(f'{path} is not a picture that can be read: {e}') from e
-    if 'latent' in about: raise InputError(f'{path} is a single picture, and the latent is in it: it can be used as it is')
-    if 'latents' not in about: return _fixed_latents(path)
-    numbers = np.frombuffer(base64.b64decode(about['latents']), '<f4').copy()
-    return torch.from_numpy(numbers).view(about['pictures'], -1, 1, 1), tuple(about['shape']), about['columns'], about['generator']
+# %% ../nbs/08f_samples.ipynb #ca2b4b24
+def _laid_out(path):
+    "The latents of a grid [N, latent_size, 1, 1], the shape of its pictures, its columns, and a digest"
+    if not path.is_file(): raise InputError(f'{path} is no file')
+    try: about = read_latent_info(path)
+    except InputError: return _fixed_latents(path)
+    if 'pictures' not in about: raise InputError(f'{path} is a single picture, and the latent is in it: it can be used as it is')
+    return about['latent'].view(about['pictures'], -1, 1, 1), tuple(about['shape']), about['columns'], about['generator']
 
 # %% ../nbs/08f_samples.ipynb #9779f084
 def cut_out(
@@ -125,13 +119,13 @@ def cut_out(
     path=None, # the file to write; None: beside the grid, with row and column in its name
 )->Path: # a PNG with the picture and its latent, for `explore`, `walk`, `generate`
     "One picture of a grid, with its latent; raises `InputError` where there is none, or `path` exists"
+    grid = as_path(grid, 'grid')
     latents, (height, width), columns, digest = _laid_out(grid)
     rows = math.ceil(len(latents)/columns)
     row, column = as_whole('row', row, 1, rows), as_whole('column', column, 1, columns)
     number = (row - 1)*columns + column - 1
     if number >= len(latents):
         raise InputError(f'the last row of {grid} has {len(latents) - (rows - 1)*columns} pictures, there is none in column {column}')
-    grid = as_path(grid, 'grid')
     path = as_new_file(grid.with_name(f'{grid.stem}-row{row}-column{column}.png') if path is None else path, '.png')
     left, top = 2 + (column - 1)*(width + 2), 2 + (row - 1)*(height + 2)
     with Image.open(grid) as image: picture = np.asarray(image.crop((left, top, left + width, top + height)))

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from .core import InputError, as_new_file, written_whole
-from .hub_files import beside, is_hub, local
+from .hub_files import beside, is_hub, local, made_of
 from .shapes import shown_shape
 from .runs import read_about, read_history, run_path
 from .weights import PAINTINGS, images_seen, load_network
@@ -141,12 +141,6 @@ def _title(run):
     if run is None: return 'Paintings'
     return beside(run).name if is_hub(run) else Path(getattr(run, 'path', run)).expanduser().resolve().name
 
-def _page_path(run):
-    "Where the page is to be, when nobody says it"
-    if run is None: return 'paintings.html'
-    if not is_hub(run) and (folder := Path(getattr(run, 'path', run)).expanduser()).is_dir(): return folder/'share.html'
-    return beside(run).with_name(f'{beside(run).name}.html')
-
 # %% ../nbs/12e_share.ipynb #638d77a9
 def share_run(
     run=None, # a run folder, what `fit` returned, a G.safetensors file, or 'hub:name/repo'; None: the paintings that artgan carries
@@ -157,8 +151,7 @@ def share_run(
     score=None, # an `artgan.metrics.Score` of the run, for the card
 )->Path: # the file
     "One page that paints in any browser; raises `InputError` where `path` exists, or there is no such run or runtime"
-    if path is None: path = _page_path(run)
-    path = as_new_file(path)
+    path = as_new_file(path or made_of(run, 'share.html'))
     title, run = title or _title(run), local(run)
     inlined, card, generator = _inlined(runtime) if runtime else '', page_card(run, licence, score), LoadedGenerator(run, 'cpu')
     about = dict(latent_size=generator.latent_size, channels=generator.channels, shape=generator.shape, generator=generator.digest,

@@ -69,6 +69,10 @@ def _curves(seen): # name to values, of the curves that there are
     return {k: v[np.isfinite(v)] for k, v in {**found, 'KID x 1000': table[len(columns)]}.items() if np.isfinite(v).any()}
 
 # %% ../nbs/10f_watching.ipynb #5dcb3fda
+def _holder(path): # who trains the run, in words, or None
+    path = path.absolute()  # '.' has no name
+    return who_holds(path.parent/f'.{path.name}.lock')
+
 def text_page(
     run, # a run folder, or what `fit` returned
     blocks:str='▁▂▃▄▅▆▇█', # for the curves, from low to high
@@ -76,7 +80,7 @@ def text_page(
     "How a run stands, as a page of text; raises `InputError` where there is no run"
     from artgan.live import pace_in_words, run_in_words  # brings IPython, which a command line seldom needs
     path = run_path(run)
-    holder, seen = who_holds(path.parent/f'.{path.name}.lock'), _look(path)
+    holder, seen = _holder(path), _look(path)
     head = f'{path}: {f"trained by {holder}" if holder else "nobody is training it"}'
     if seen is None: return f'{head}\nnothing has been saved yet'
     kids = [(row[2], *row[len(columns):len(columns) + 2]) for row in seen.rows if row[len(columns)] == row[len(columns)]]
@@ -128,7 +132,7 @@ class _Page:
 # %% ../nbs/10f_watching.ipynb #240278cd
 def _changed(path): # something that differs when the run has been saved, or somebody has begun or ended training it
     files = [path/name for name in ('history.csv', 'config.json', 'notes.txt')]
-    return [f.stat().st_mtime_ns if f.is_file() else None for f in files], who_holds(path.parent/f'.{path.name}.lock')
+    return [f.stat().st_mtime_ns if f.is_file() else None for f in files], _holder(path)
 
 def _has_widgets():
     if not in_kernel(): return False

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PAINTINGS', 'read_pickle', 'read_safetensors', 'images_seen', 'load_network', 'load_generator', 'load_discriminator',
            'each_latent', 'draw_latents', 'check_latents', 'truncate', 'generate', 'latent_info', 'read_latent_info',
-           'free_series', 'write_picture', 'save_pictures', 'save_half']
+           'free_series', 'write_picture', 'save_pictures', 'write_weights', 'save_half']
 
 # %% ../nbs/08a_weights.ipynb #a99953f1
 import base64, itertools, json, pickle, warnings, zipfile
@@ -249,7 +249,7 @@ def generate(
 
 # %% ../nbs/08a_weights.ipynb #ab00f2a5
 def latent_info(
-    latent:torch.Tensor, # [1, latent_size, 1, 1] or [latent_size]
+    latent:torch.Tensor, # [1, latent_size, 1, 1] or [latent_size]; of a grid those of all pictures, one after the other
     digest:str, # of the generator, as `weights_digest` has it
     **more, # what else is to be known: names and plain values
 )->PngImagePlugin.PngInfo: # for `Image.save(..., pnginfo=)`
@@ -312,8 +312,16 @@ def save_pictures(
     return paths
 
 # %% ../nbs/08a_weights.ipynb #158fc6e7
-def _write_half(network, spec, path, images):
-    weights = {name: (w.half() if w.is_floating_point() else w).contiguous() for name, w in network.state_dict().items()}
+def write_weights(
+    network:torch.nn.Module, # a generator or a discriminator
+    spec:dict, # arguments for `generator`
+    path:Path, # the file to write
+    images:int, # pictures that it has seen
+    half:bool=False, # in half precision
+):
+    "One network as safetensors"
+    def kept(w): return (w.half() if half and w.is_floating_point() else w).cpu().contiguous()
+    weights = {name: kept(w) for name, w in network.state_dict().items()}
     with written_whole(path) as tmp: tmp.write_bytes(pack_weights(weights, spec, images))
 
 def save_half(
@@ -325,6 +333,6 @@ def save_half(
     path = as_new_file(path, '.safetensors')
     if both: second = as_new_file(path.with_name(f'{path.stem}-D.safetensors'))
     network, spec = load_network(run, 'cpu')
-    if both: _write_half(load_discriminator(run), spec, second, images_seen(run))
-    _write_half(network, spec, path, images_seen(run))
+    if both: write_weights(load_discriminator(run), spec, second, images_seen(run), half=True)
+    write_weights(network, spec, path, images_seen(run), half=True)
     return path
