@@ -14,6 +14,7 @@ from fastcore.basics import patch
 from torch import nn
 
 from .core import InputError, progress, say
+from .labels import rows_of_classes, with_labels
 from .data import Batches, repeats, to_bytes, to_float
 from .features import MISSING, extract_features, metrics_available
 from .metrics import quick_score
@@ -164,6 +165,7 @@ def draw_many(
 )->np.ndarray: # uint8 [n, height, width, channels]
     "Pictures of fixed latents, drawn as the sample grids are"
     latents = torch.randn(n, run.latent_size, 1, 1, generator=torch.Generator().manual_seed(seed))
+    latents = with_labels(latents, getattr(run.sampler, 'classes', None), seed)
     return torch.cat([to_bytes(sample(run.sampler, z.to(run.device))) for z in latents.split(batch)]).numpy()
 
 def reference_pictures(
@@ -226,7 +228,7 @@ def _pictures_alike(run, batches):
     "Notes where the generator's pictures have become alike, or have other colours"
     chosen = torch.linspace(0, len(batches.images) - 1, min(512, len(batches.images))).long()
     real = _small(to_float(batches.images[chosen])).cpu()
-    fake = _small(sample(run.sampler, run.fixed)).cpu()
+    fake = _small(sample(run.sampler, rows_of_classes(run.fixed, getattr(run.sampler, 'classes', None)))).cpu()
     real = real[torch.randperm(len(real), generator=torch.Generator().manual_seed(0))]
     part, off = _spread(fake)/max(_spread(real), 1e-9), (fake.mean((0, 2, 3)) - real.mean((0, 2, 3))).abs().max().item()
     if part < 0.3:

@@ -112,7 +112,7 @@ def _given(args, *but):
 
 # %% ../nbs/13_cli.ipynb #b7c4500a
 def _generate(args):
-    how = dict(_given(args, 'run', 'out', 'grid', 'columns'), latents=args.latents and _points(args.latents))
+    how = dict(_given(args, 'run', 'out', 'grid', 'columns'), latents=args.latents and _points(args.latents), label=_label(args.label))
     if args.grid: return say(write_grid(args.grid, args.run, columns=args.columns, **how))
     paths = write_samples(args.run, folder=args.out, **how)  # each with its latent inside; nothing there is overwritten
     say(f'{len(paths)} pictures in {paths[0].parent}')
@@ -120,6 +120,13 @@ def _generate(args):
 # %% ../nbs/13_cli.ipynb #f960e83a
 def _points(words): # seeds, and the names of files
     return [int(w) if re.fullmatch('-?[0-9]+', w) else w for w in words]
+
+def _label(words): # a class, or several with how much of each
+    if not words: return None
+    parts = [w.rpartition('=') if re.fullmatch('.+=[0-9.]+', w) else (w, '=', '1') for w in words]
+    try: mixed = {name: float(much) for name, _, much in parts}
+    except ValueError as e: raise InputError(f'--label {" ".join(words)}: {e}') from e
+    return words[0] if len(words) == 1 and mixed == {words[0]: 1.} else mixed
 
 def _latent(args): say(cut_out(args.grid, args.row, args.column, args.out))
 
@@ -129,7 +136,8 @@ def _video(args): say(make_video(args.run, args.out, **_given(args, 'run', 'out'
 def _export(args): say(export_onnx(args.run, args.out, **_given(args, 'run', 'out', 'onnx')))
 
 def _walk(args):
-    found = walk(args.run, _points(args.seeds), out=args.out, **_given(args, 'run', 'seeds', 'out'))
+    label = args.label[0] if args.label and len(args.label) == 1 else args.label
+    found = walk(args.run, _points(args.seeds), out=args.out, **_given(args, 'run', 'seeds', 'out', 'label'), label=label)
     for file in (found.path, found.strip): say(file)
 
 def _compare(args):
@@ -239,10 +247,12 @@ _films = '.webm, .mp4, .avi, .gif or .webp file, or without a suffix a folder of
 
 def _add_using(command):
     "The commands that use a run"
-    add = command('generate', _generate, 'make new pictures from saved weights', _options(write_samples, 'run', 'n', 'folder', 'latents'))
+    options = _options(write_samples, 'run', 'n', 'folder', 'latents', 'label')
+    add = command('generate', _generate, 'make new pictures from saved weights', options)
     add('run', nargs='?', help='a run folder, or a G.safetensors file; the paintings that artgan carries if left out')
     add('-n', '--n', type=int, metavar='N', help='how many (default: 64)', default=64)
     add('--latents', nargs='+', metavar='LATENT', help='instead of the pictures of a seed: PNGs that carry a latent, seeds, .npy files')
+    add('--label', nargs='+', metavar='CLASS', help='a class, or a mixture such as Monet=1 Goya=2; by chance if left out')
     add('--out', help='folder for the pictures; pictures/ in the run folder, or artgan-paintings without one, if left out')
     add('--grid', metavar='FILE', help='write one .png with all pictures in it instead')
     add('--columns', type=int, metavar='N', help='pictures in a row of the grid; as many as there are rows if left out')
@@ -265,10 +275,11 @@ def _add_using(command):
 # %% ../nbs/13_cli.ipynb #3100a722
 def _add_sharing(command):
     "The commands that show a run to others"
-    add = command('walk', _walk, 'make a film through latents', _options(walk, 'run', 'seeds', 'out'))
+    add = command('walk', _walk, 'make a film through latents', _options(walk, 'run', 'seeds', 'out', 'label'))
     add('run', nargs='?', help='a run folder, or a G.safetensors file; the paintings that artgan carries if left out')
     where = 'where to pass: seeds, or PNGs that carry a latent (default: 0 1 2 3)'
     add('--seeds', nargs='+', metavar='SEED', default=['0', '1', '2', '3'], help=where)
+    add('--label', nargs='+', metavar='CLASS', help='the class of all, or one for each seed; by chance if left out')
     add('--out', help=f'{_films}; the next free walk-0001.webm in kept/ of the run if left out')
 
     add = command('watch', _watch, 'show how a run of another process stands; Ctrl-C ends only this', _options(watch, 'run', 'show'))

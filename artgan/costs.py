@@ -84,11 +84,14 @@ def _on_meta(config, half, micro_batch=None):
     real = torch.empty(run.batch_size, channels, *size, device='meta', dtype=kind).contiguous(memory_format=torch.channels_last)
     return run, real, 4*(3*weights + averages)
 
+def _classes(run, real): # what else `train_on` takes, where there are classes
+    return [torch.zeros(len(real), dtype=torch.int64, device='meta')] if len(run.labels) else []
+
 # %% ../nbs/10c_costs.ipynb #5916eefb
 def _counted(run, real, step):
     "The work of one step, with fused optimisers"
     run.step = step
-    with _Work() as work: run.train_on(real)
+    with _Work() as work: run.train_on(real, *_classes(run, real))
     with _Work() as adam:
         for optimiser in (run.opt_g, run.opt_d): optimiser.step()
     work.operations += 2 - adam.operations
@@ -110,7 +113,7 @@ def step_cost(
 )->StepCost:
     "Count a step of both players, with and without a penalty"
     run, real, kept = _on_meta({**config, 'compile': False}, half, micro_batch)
-    run.train_on(real)  # Adam's averages are made here
+    run.train_on(real, *_classes(run, real))  # Adam's averages are made here
     every = run.recipe.r1_interval if run.recipe.r1_gamma else 1
     works = [_counted(run, real, step) for step in ((0, 1) if run.recipe.r1_gamma else (1,))]
     macs = (works[0].macs + (every - 1)*works[-1].macs)/every/run.batch_size

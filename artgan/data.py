@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['stats', 'Pictures', 'to_float', 'to_bytes', 'repeats', 'load_images', 'load_wanted', 'split_indices', 'Rows',
-           'Batches', 'to_device', 'DeviceDataLoader', 'denorm', 'as_shown', 'shown_once', 'show_images', 'show_batch',
-           'is_files', 'data_name', 'open_batches', 'open_data', 'Replayed', 'cache_folder', 'clear_cache',
+           'Batches', 'to_device', 'DeviceDataLoader', 'denorm', 'shown_once', 'show_images', 'show_batch', 'is_files',
+           'data_name', 'open_batches', 'open_data', 'Replayed', 'as_shown', 'cache_folder', 'clear_cache',
            'fingerprint', 'images_of', 'list_cache', 'picture_keys']
 
 # %% ../nbs/01_data.ipynb #77e3e02c
@@ -25,7 +25,7 @@ from .pixels import check_shape
 from .films import Frames, frames_of, near_equal
 from .given import (PremultipliedBatches, Replayed, from_array, from_items, images_of, is_items, picture_keys,
     say_transparent)
-from .modes import check_mode, divided_out, in_mode, mode_of, modes, over_checkerboard, premultiplied
+from .modes import as_shown, check_mode, divided_out, in_mode, mode_of, modes, over_checkerboard, premultiplied
 
 # %% ../nbs/01_data.ipynb #fade0990
 @dataclass
@@ -50,7 +50,7 @@ class Pictures:
         n, *shape = self.images.shape[:3]
         return f'{n:,} pictures of {shown_shape(shape)} in {len(self.classes)} classes from {self.name}, {len(self.skipped)} files skipped'
 
-_all_ = ['Replayed', 'cache_folder', 'clear_cache', 'fingerprint', 'images_of', 'list_cache', 'picture_keys']
+_all_ = ['Replayed', 'as_shown', 'cache_folder', 'clear_cache', 'fingerprint', 'images_of', 'list_cache', 'picture_keys']
 
 # %% ../nbs/01_data.ipynb #a1de82f2
 def to_float(
@@ -222,6 +222,7 @@ class Batches:
         if indices is not None:
             at = _row_indices(indices, len(array))
             self.images, self.labels = Rows(self.images, at), Rows(self.labels, at)
+        self.files = getattr(images, 'files', None)  # the name of each picture of the whole array
         self.held_out = None  # pictures kept from training, uint8 [M, height, width, channels], where `open_data` knows of some
         self.generator = torch.Generator().manual_seed(as_whole('seed', seed))
         self.part, self.whole = slice, 0  # which places of a batch are given, and how many the last one has in all
@@ -236,8 +237,9 @@ class Batches:
         order = (torch.randperm(n, generator=self.generator) if self.shuffle else torch.arange(n)).to(self.images.device)
         for index in order.split(self.batch_size)[self.given:]:
             self.whole, index = len(index), index[self.part(len(index))]
-            batch, self.given = (to_float(_send(self.images[index], self.device)), _send(self.labels[index], self.device)), self.given + 1
-            yield batch
+            images, labels = self.images[index], self.labels[index]
+            self.given += 1
+            yield to_float(_send(images, self.device)), _send(labels, self.device)
         self.epoch_start, self.given = self.generator.get_state(), 0
 
 # %% ../nbs/01_data.ipynb #edc842e1
@@ -281,12 +283,6 @@ def denorm(
 )->torch.Tensor: # values in [0, 1]
     "Undo the normalisation, for showing"
     return images*stats[1][0] + stats[0][0]
-
-def as_shown(
-    images:torch.Tensor, # [N, channels, height, width] in [-1, 1], as networks see them
-)->torch.Tensor: # values in [0, 1]; of RGBA three channels
-    "The same for people: what is transparent lies over a checkerboard"
-    return denorm(over_checkerboard(images))
 
 # %% ../nbs/01_data.ipynb #08ef5a4d
 class _Once:

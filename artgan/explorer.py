@@ -17,7 +17,7 @@ import torch
 
 from .core import InputError, check_whole
 from .shapes import fitted
-from .weights import draw_latents
+from .labels import with_labels
 from .latents import LoadedGenerator, enlarge, name_directions, save_picture, strongest_directions, to_latents
 from .results import to_jpeg
 
@@ -58,7 +58,7 @@ class _Controls(W.VBox):
     "What the explorer is steered with: the controls and where they stand"
     sizes = {'as painted': 0, '256 pixels': 256, '512 pixels': 512, '1024 pixels': 1024}
 
-    def _make_controls(self, seed, names, shape=(1, 1)): # what the sliders change, half of them of each kind; the shape of the pictures
+    def _make_controls(self, seed, names, shape=(1, 1), classes=()): # what the sliders change, half of them of each kind; shape of pictures
         "Make them, and the box in which they stand"
         slider = dict(continuous_update=True, readout_format='.1f', layout=W.Layout(width='330px'), style=dict(description_width='112px'))
         self.image, self.status, self.shelf = image_widget(320, shape), W.HTML(), _Shelf()
@@ -73,7 +73,15 @@ class _Controls(W.VBox):
         self.pixels = W.Dropdown(options=self.sizes, value=0, layout=W.Layout(width='120px'))
         kinds = zip(('strongest in the weights', 'strongest in the activations'), (self.sliders[:half], self.sliders[half:]))
         directions = W.HBox([W.VBox([W.HTML(f'<b>{text}</b>'), *sliders]) for text, sliders in kinds])
-        return W.VBox([W.HBox([self.seed, self.scaling]), directions, W.HBox([self.random, self.reset, self.undo, self.keep, self.pixels])])
+        menus = self._make_menus([*classes], slider)
+        buttons = W.HBox([self.random, self.reset, self.undo, self.keep, self.pixels])
+        return W.VBox([W.HBox([self.seed, self.scaling]), *menus, directions, buttons])
+
+    def _make_menus(self, classes, slider):
+        "What classes are chosen with; nothing where there are none"
+        self.first, self.second = (W.Dropdown(options=classes, description=word) for word in ('class', 'mixed with'))
+        self.mix = W.FloatSlider(0., min=0., max=1., step=0.05, description='how much', **{**slider, 'readout_format': '.2f'})
+        return [W.HBox([self.first, self.second, self.mix])] if classes else []
 
 # %% ../nbs/12_explorer.ipynb #0a0953f5
 class Explorer(Fallback, _Controls):
@@ -82,16 +90,18 @@ class Explorer(Fallback, _Controls):
         run=None, # folder of a run, what `fit` returned, or a file of weights; None: the paintings that the package carries
         start=0, # where to begin: a seed, a kept picture, or a latent
         device=None, # where to compute; None: the GPU if there is one
+        label=None, # the class to begin with, or how much of several; None: that of `start`, or one by chance
     ):
-        "Load the generator, find its directions and paint; raises `InputError` where there is no such run, start or device"
+        "Load the generator, find its directions and paint; raises `InputError` where there is no such run, start, class or device"
         self.generator = LoadedGenerator(run, device)
-        self.base, self.origin = to_latents(start, self.generator)[:1], self._named(start)
+        self.base, self.origin = to_latents(start, self.generator, label)[:1], self._named(start)
         self.directions = strongest_directions(self.generator)
         self.history, self._last, self._quiet, self.kept = [], None, False, []
         self.names = [name for name, _ in name_directions(self.generator, self.directions)]
-        controls = self._make_controls(self._box_of(self.origin), self.names, self.generator.shape)
+        controls = self._make_controls(self._box_of(self.origin), self.names, self.generator.shape, self.generator.classes)
+        self._set_menus()
         super().__init__([W.HBox([W.VBox([self.image, self.status]), controls]), self.shelf])
-        for control in (self.seed, self.scaling, *self.sliders): control.observe(self._changed, 'value')
+        for control in (self.seed, self.scaling, *self.sliders, *self._menus()): control.observe(self._changed, 'value')
         actions = ((self.random, self._on_random), (self.reset, self._on_reset), (self.undo, self._on_undo), (self.keep, self._on_keep))
         for button, action in actions: button.on_click(action)
         self._state = self._read()
@@ -115,8 +125,9 @@ class Explorer(Fallback, _Controls):
 @patch(as_prop=True)
 def latent(self:Explorer): # [1, latent_size, 1, 1]
     "Where the controls stand, as a latent"
-    amounts = torch.tensor([s.value for s in self.sliders])
-    return (self.base + (amounts @ self.directions).view(1, -1, 1, 1))*self.scaling.value
+    amounts, L = torch.tensor([s.value for s in self.sliders]), self.generator.latent_size
+    moved = self.base + (amounts @ self.directions).view(1, -1, 1, 1)
+    return torch.cat([moved[:, :L]*self.scaling.value, moved[:, L:]], 1)  # a label is not scaled
 
 @patch(as_prop=True)
 def picture(self:Explorer): # uint8 [height, width, channels]
@@ -128,6 +139,27 @@ def _paint(self:Explorer):
     self.image.value = enlarged_jpeg(self.picture, 320)
     self.status.value = f'{self.origin}, distance from the origin {self.latent.norm():.1f}'
 
+# %% ../nbs/12_explorer.ipynb #125d32c8
+@patch
+def _menus(self:Explorer): return (self.first, self.second, self.mix) if self.generator.classes else ()
+
+@patch
+def _of_class(self:Explorer, latents):
+    "Latents with the label that is chosen"
+    if not self.generator.classes: return latents
+    mixed = {self.second.value: self.mix.value}
+    mixed[self.first.value] = mixed.get(self.first.value, 0) + 1 - self.mix.value
+    return with_labels(latents[:, :self.generator.latent_size], self.generator.classes, label=mixed)
+
+@patch
+def _set_menus(self:Explorer):
+    "Let the menus show the label of the picture"
+    if not self.generator.classes: return
+    weights, names = self.base[0, self.generator.latent_size:].flatten(), [*self.generator.classes]
+    most = weights.topk(2)
+    self.first.value, self.second.value = (names[i] for i in most.indices.tolist())
+    self.mix.value = float(most.values[1]/most.values.sum())
+
 # %% ../nbs/12_explorer.ipynb #e721be3d
 @patch
 def _read(self:Explorer): return self.base, self.origin, self.scaling.value, [s.value for s in self.sliders]
@@ -138,8 +170,9 @@ def _write(self:Explorer, base, origin, scaling, amounts):
     try:
         self.seed.value, self.scaling.value = self._box_of(origin), scaling
         for slider, amount in zip(self.sliders, amounts): slider.value = amount
+        self.base, self.origin = base, origin
+        self._set_menus()
     finally: self._quiet = False
-    self.base, self.origin = base, origin
     self._state = self._read()
     self._paint()
 
@@ -153,7 +186,8 @@ def _changed(self:Explorer, change):
     if self._quiet: return
     self._remember(change['owner'])
     seed = self.seed.value
-    if change['owner'] is self.seed and seed >= 0: self.base, self.origin = to_latents(seed, self.generator), f'seed {seed}'
+    if change['owner'] is self.seed and seed >= 0: self.base, self.origin = self._of_class(to_latents(seed, self.generator)), f'seed {seed}'
+    if change['owner'] in self._menus(): self.base = self._of_class(self.base)
     self._state = self._read()
     self._paint()
 
@@ -162,7 +196,7 @@ def _changed(self:Explorer, change):
 def _on_random(self:Explorer, _=None):
     self._remember(None)
     seed = int(np.random.default_rng().integers(2**31))
-    self._write(to_latents(seed, self.generator), f'seed {seed}', self.scaling.value, [0.]*len(self.sliders))
+    self._write(self._of_class(to_latents(seed, self.generator)), f'seed {seed}', self.scaling.value, [0.]*len(self.sliders))
 
 @patch
 def _on_reset(self:Explorer, _=None):
@@ -186,9 +220,10 @@ def explore(
     run=None, # folder of a run, what `fit` returned, or a file of weights; None: the paintings that the package carries
     start=0, # where to begin: a seed, a kept picture, or a latent
     device=None, # where to compute; None: the GPU if there is one
+    label=None, # the class to begin with, or how much of several; None: that of `start`, or one by chance
 )->Explorer: # a widget; its `latent`, `picture` and `kept` are what you found
     "A picture and controls that move it through the space of latents"
-    return Explorer(run, start, device=device)
+    return Explorer(run, start, device, label)
 
 # %% ../nbs/12_explorer.ipynb #bb8ec3f7
 def children(
@@ -196,15 +231,19 @@ def children(
     n:int=9, # how many; the first are the parents themselves
     mutation:float=0.3, # from 0, none, to 1, nothing but new noise
     source:torch.Generator=None, # of random numbers
+    classes:int=0, # numbers at the end of each latent that are a label: a child has that of one parent
 )->torch.Tensor: # [n, latent_size, 1, 1]
     "Latents that mix those of their parents, and mutate"
     if not isinstance(mutation, (int, float)) or not 0 <= mutation <= 1: raise InputError(f'mutation is {mutation!r}; it goes from 0 to 1')
     if not len(parents): raise InputError('there are no parents: pass one or more latents')
     check_whole('n', n, len(parents))
     pick = torch.randint(len(parents), (n - len(parents), *parents.shape[1:]), generator=source)
+    if classes: pick[:, -classes:] = pick[:, :1]
     mixed = parents.gather(0, pick)
     noise = torch.randn(mixed.shape, generator=source)
-    return torch.cat([parents, (1 - mutation**2)**0.5*mixed + mutation*noise])
+    mutated = (1 - mutation**2)**0.5*mixed + mutation*noise
+    if classes: mutated[:, -classes:] = mixed[:, -classes:]
+    return torch.cat([parents, mutated])
 
 # %% ../nbs/12_explorer.ipynb #aafb405c
 class Breeder(Fallback, W.VBox):
@@ -230,7 +269,7 @@ class Breeder(Fallback, W.VBox):
         cells = [W.VBox([image, choice]) for image, choice in zip(self.images, self.choices)]
         rows = [W.HBox(cells[i:i + 3]) for i in (0, 3, 6)]
         super().__init__([W.HBox([self.next, self.back, self.keep, self.mutation]), self.status, *rows, self.shelf])
-        self._show(draw_latents(9, self.generator.latent_size, int(seed)))
+        self._show(self.generator.draw(9, int(seed)))
 
     def sheet(self)->Image.Image: # 432 pixels at its longer side
         "The nine, for where there are no controls"
@@ -258,8 +297,10 @@ def _choose(self:Breeder, i, chosen):
 def _on_next(self:Breeder, _=None):
     parents = self.latents[sorted(self.chosen)]
     self.history.append(self.latents)
-    if len(parents): self._show(children(parents, 9, self.mutation.value, self.source))
-    else: self._show(torch.randn(self.latents.shape, generator=self.source))
+    if len(parents): return self._show(children(parents, 9, self.mutation.value, self.source, len(self.generator.classes)))
+    latents = torch.randn(9, self.generator.latent_size, 1, 1, generator=self.source)
+    seed = int(torch.randint(2**31, (1,), generator=self.source)) if self.generator.classes else 0
+    self._show(with_labels(latents, self.generator.classes, seed))
 
 @patch
 def _on_back(self:Breeder, _=None):

@@ -88,7 +88,7 @@ def logits_over_time(
     for epoch, path in snapshots(run).items():
         G, D, latent_size = load_snapshot(path)
         with torch.no_grad():
-            fake = torch.cat([G(z) for z in draw_latents(n, latent_size).split(64)])
+            fake = torch.cat([G(z) for z in draw_latents(n, latent_size, classes=getattr(G, 'classes', None)).split(64)])
             kinds = {**sets, 'generated': fake}
             logits = {kind: torch.cat([D(p) for p in x.split(64)]).flatten().numpy() for kind, x in kinds.items()}
         middle = np.median(logits['generated'])
@@ -133,7 +133,7 @@ def _activations(taken, n): # files of snapshots, pictures to look at -> {networ
     columns = {'generator': {}, 'discriminator': {}}
     for path in taken:
         G, D, latent_size = load_snapshot(path)
-        z = draw_latents(n, latent_size)
+        z = draw_latents(n, latent_size, classes=getattr(G, 'classes', None))
         with torch.no_grad(): fake = G(z)
         for name, net, x in (('generator', G, z), ('discriminator', D, fake)):
             for side, values in maps_by_side(net, x).items(): columns[name].setdefault(side, []).append(values.flatten().numpy())

@@ -25,7 +25,7 @@ from .weights import check_latents, draw_latents, latent_info, load_network, rea
 
 # %% ../nbs/08c_latents.ipynb #86ec1b27
 class LoadedGenerator:
-    "A generator to paint with: its `network`, `latent_size`, `size`, `shape`, `channels`, `digest` of its weights, `folder` for pictures"
+    "A generator to paint with: its `network`, `latent_size`, `classes`, `size`, `shape`, `channels`, `digest`, and a `folder` for pictures"
     def __init__(self,
         run=None, # folder of a run, what `fit` returned, a file of weights, or 'hub:name/repo'; None: the paintings that artgan carries
         device=None, # where to compute; None: the GPU if there is one
@@ -34,18 +34,23 @@ class LoadedGenerator:
         self.device = check_device(device)
         self.network, spec = load_network(run, self.device)
         self.latent_size, self.channels = spec['latent_size'], spec['channels']
+        self.classes = spec.get('classes', {})  # name of each to the number of its pictures
         self.size, self.shape = as_size('size', spec['size']), as_shape('size', spec['size'])
         self.digest = weights_digest({k: v.cpu() for k, v in self.network.state_dict().items()})
         self.folder = beside(run)/'kept'
 
     @torch.inference_mode()
     def __call__(self,
-        latents, # [N, latent_size, 1, 1]; or N, for those of seed 0
+        latents, # [N, latent_size, 1, 1], with classes [N, latent_size + classes, 1, 1]; or N, for those of seed 0
         batch_size:int=64, # pictures computed at once
     )->np.ndarray: # uint8 [N, height, width, channels]
         "Paint"
-        if isinstance(latents, int): latents = draw_latents(latents, self.latent_size)
+        if isinstance(latents, int): latents = self.draw(latents)
         return torch.cat([to_bytes(self.network(z.to(self.device))) for z in latents.split(batch_size)]).numpy()
+
+    def draw(self, n, seed=0, label=None): # how many, of which seed, of which class (None: by chance)
+        "Latents for it, as `artgan.weights.draw_latents` draws them"
+        return draw_latents(n, self.latent_size, seed, self.classes, label)
 
 # %% ../nbs/08c_latents.ipynb #9dccce9b
 def load(
@@ -75,7 +80,7 @@ def save_picture(
     pixels:int=None, # longer side of the picture; None: the network's
 )->Path: # a new file, kept-0001.png and so on
     "Keep a picture and its latent in one PNG; raises `InputError` where the latent does not fit"
-    latent, folder = check_latents(latent, generator.latent_size), Path(folder or generator.folder).expanduser()
+    latent, folder = check_latents(latent, generator.latent_size, generator.classes), Path(folder or generator.folder).expanduser()
     if len(latent) != 1: raise InputError(f'here are {len(latent)} latents: save one picture at a time')
     image, path = enlarge(generator(latent)[0], pixels), free_name(folder, 'kept', '.png')
     with written_whole(path) as tmp: image.save(tmp, pnginfo=latent_info(latent, generator.digest))
@@ -90,8 +95,9 @@ def read_latent(
     about = read_latent_info(path)
     latent, digest = about['latent'], str(about['generator'])
     if generator is None: return latent
-    if latent.numel() != generator.latent_size:
-        raise InputError(f'{path} holds a latent of {latent.numel()} numbers, this generator takes {generator.latent_size}: '
+    takes = generator.latent_size + len(generator.classes)
+    if latent.numel() != takes:
+        raise InputError(f'{path} holds a latent of {latent.numel()} numbers, this generator takes {takes}: '
                          'pass the run that the picture came from')
     if digest != generator.digest:
         warnings.warn(f'{path} was painted by other weights ({digest[:12]}..., these are {generator.digest[:12]}...): '
@@ -108,32 +114,34 @@ def _numbers_in(path): # an .npy file
 def to_latents(
     points, # a seed, a kept PNG, an .npy file, a tensor or array [N, latent_size] or [N, latent_size, 1, 1], or a list of these
     generator:LoadedGenerator, # for which generator
-)->torch.Tensor: # [N, latent_size, 1, 1]
+    label=None, # to be painted, see `artgan.labels.label_weights`; None: the one that a latent has, or else one by chance
+)->torch.Tensor: # [N, latent_size, 1, 1]; with classes [N, latent_size + classes, 1, 1]
     "Latents from whatever names them; raises `InputError` where that does not fit"
     if isinstance(points, np.ndarray) and points.dtype.kind == 'f': points = torch.from_numpy(points)
     if isinstance(points, np.ndarray) and points.dtype.kind in 'iu': points = points.tolist()  # seeds
     if isinstance(points, (list, tuple, range)):
         if not len(points): raise InputError('there are no latents: pass seeds, kept pictures or tensors')
-        return torch.cat([to_latents(p, generator) for p in points])
+        return torch.cat([to_latents(p, generator, label) for p in points])
     if isinstance(points, (str, os.PathLike)) and Path(points).suffix == '.npy': points = torch.from_numpy(_numbers_in(points))
-    if isinstance(points, (str, os.PathLike)): return read_latent(points, generator)
-    if torch.is_tensor(points): return check_latents(points, generator.latent_size)
+    if isinstance(points, (str, os.PathLike)): points = read_latent(points, generator)
+    if torch.is_tensor(points): return check_latents(points, generator.latent_size, generator.classes, label)
     if not isinstance(points, (int, np.integer)) or isinstance(points, bool):
         raise InputError(f'{points!r} is not a latent: pass a seed, a kept picture or a tensor')
     if not -2**63 <= points < 2**64: raise InputError(f'{points} is too large for a seed: take one below 2**64')
-    return draw_latents(1, generator.latent_size, int(points))
+    return generator.draw(1, int(points), label)
 
 # %% ../nbs/08c_latents.ipynb #2eb499a7
 def weight_directions(
     network:torch.nn.Module, # a generator
     n:int=6, # how many; at most the size of a latent
-)->torch.Tensor: # [n, latent_size], orthonormal, the strongest first
+)->torch.Tensor: # [n, latent_size], orthonormal, the strongest first; labels are no part of them
     "Latent directions that change the output of the first layer most (Shen and Zhou 2021); raises `InputError` where that is not linear"
     check_whole('n', n, 1)
     first = next((m for m in network.modules() if isinstance(m, (torch.nn.ConvTranspose2d, Basis, torch.nn.Linear))), None)
     if first is None: raise InputError(f'{type(network).__name__} has no linear first layer: use activation_directions')
     A = first.amounts.weight if isinstance(first, Basis) else first.weight
     if isinstance(first, torch.nn.ConvTranspose2d): A = A.flatten(1).T
+    A = A[:, :A.shape[1] - len(getattr(network, 'classes', ()))]
     if n > A.shape[1]: raise InputError(f'n is {n}, but a latent of {A.shape[1]} numbers has no more than {A.shape[1]} directions')
     values, vectors = torch.linalg.eigh((A.T @ A).detach().cpu().double())
     return _upright(vectors.T.flip(0)[:n].float())
@@ -171,22 +179,23 @@ def activation_directions(
     "Latent directions along the principal components of a hidden layer (Härkönen et al. 2020)"
     for name, value in dict(n=n, samples=samples).items(): check_whole(name, value, 1)
     if n >= samples: raise InputError(f'n is {n}, and {samples} samples have only {samples - 1} principal components: take more samples')
-    device, z = next(network.parameters()).device, draw_latents(samples, latent_size, seed)
+    device, z = next(network.parameters()).device, draw_latents(samples, latent_size, seed, getattr(network, 'classes', None))
     def early(part): return [*maps_by_side(network, part.to(device)).values()][1].flatten(1)  # after one doubling
     x = torch.cat([early(part) for part in z.split(64)])
     x = x - x.mean(0)
     places = torch.linalg.eigh((x @ x.T).double())[1][:, -n:].flip(1).float()  # [samples, n], of the pictures along the components
-    along = torch.linalg.lstsq(z.flatten(1), places).solution.T  # how each component goes with the latent
+    along = torch.linalg.lstsq(z[:, :latent_size].flatten(1), places).solution.T  # how each component goes with the latent
     return _upright(torch.nn.functional.normalize(along, dim=1))
 
 # %% ../nbs/08c_latents.ipynb #c170acea
 def strongest_directions(
     generator:LoadedGenerator, # whose they are
     n:int=6, # of each kind, if its latents have as many numbers
-)->torch.Tensor: # [2n, latent_size]: those of the weights, then those of the activations
+)->torch.Tensor: # [2n, latent_size], with classes [2n, latent_size + classes]: those of the weights, then those of the activations
     "Both kinds"
     n = min(n, generator.latent_size)
-    return torch.cat([weight_directions(generator.network, n), activation_directions(generator.network, generator.latent_size, n)])
+    found = torch.cat([weight_directions(generator.network, n), activation_directions(generator.network, generator.latent_size, n)])
+    return torch.nn.functional.pad(found, (0, len(generator.classes)))  # which change no label
 
 # %% ../nbs/08c_latents.ipynb #d0639922
 WORDS = {'light': ('darker', 'lighter'), 'warmth': ('cooler', 'warmer'), 'contrast': ('less contrast', 'more contrast'),
@@ -209,9 +218,8 @@ def name_directions(
     least:float=1., # standard deviations of random pictures; what changes less has no name
 )->list: # (name, standard deviations) of each; the name is '' where nothing stands out
     "What directions measurably change"
-    size = generator.latent_size
-    spread = {k: v.std() + 1e-6 for k, v in looks(generator(draw_latents(64, size, 1))).items()}
-    z, found = draw_latents(8, size, 2), []
+    spread = {k: v.std() + 1e-6 for k, v in looks(generator(generator.draw(64, 1))).items()}
+    z, found = generator.draw(8, 2), []
     for d in directions:
         back, forth = (looks(generator(z + step*d.view(1, -1, 1, 1))) for step in (-3, 3))
         by = {k: float((forth[k] - back[k]).mean()/spread[k]) for k in WORDS}

@@ -6,9 +6,11 @@
 __all__ = ['sizes', 'NETWORKS', 'count_parameters', 'stage_channels', 'check_article_size', 'dcgan_generator',
            'dcgan_discriminator', 'MinibatchStd', 'plain_discriminator', 'fine_channels', 'has_batch_norm', 'UpConv',
            'SkipExcitation', 'PlainGenerator', 'Residual', 'Basis', 'residual_generator', 'residual_discriminator',
-           'generator', 'discriminator', 'build_pair', 'inner_layers', 'layer_table']
+           'ClassGenerator', 'ClassDiscriminator', 'generator', 'discriminator', 'build_pair', 'inner_layers',
+           'layer_table']
 
 # %% ../nbs/02_models.ipynb #29def775
+import inspect
 from contextlib import nullcontext
 from functools import partial
 
@@ -102,14 +104,15 @@ def plain_discriminator(
     spectral:bool=False, # spectral normalisation of every convolution
     fine:bool=False, # look at the pixels once before the first halving
     outer:int=0, # further halvings at that number of channels, for larger pictures (see `'fine+1'` below)
-)->nn.Sequential: # pictures [B, channels, height, width] in [-1, 1] -> logits [B, 1]
+    classes:int=0, # further logits, one for each class (see "Told what to paint" below)
+)->nn.Sequential: # pictures [B, channels, height, width] in [-1, 1] -> logits [B, 1 + classes]
     "The article's discriminator with biases in place of batch norm, and minibatch standard deviation"
     bounded = nn.utils.parametrizations.spectral_norm if spectral else nn.Identity()
     before = fine_channels(width) if fine else channels
     widths = [before]*(1 + outer) + stage_channels(size, width)[:start_of(size)[2] - outer]
     stages = [bounded(nn.Conv2d(channels, before, 3, 1, 1)), nn.LeakyReLU(0.2)] if fine else []
     stages += [layer for a, b in zip(widths, widths[1:]) for layer in (bounded(nn.Conv2d(a, b, 4, 2, 1)), nn.LeakyReLU(0.2))]
-    return nn.Sequential(*stages, MinibatchStd(), bounded(nn.Conv2d(widths[-1] + 1, 1, start_of(size)[:2])), nn.Flatten())
+    return nn.Sequential(*stages, MinibatchStd(), bounded(nn.Conv2d(widths[-1] + 1, 1 + classes, start_of(size)[:2])), nn.Flatten())
 
 def fine_channels(
     width:int, # channels at half the side
@@ -228,11 +231,43 @@ def residual_discriminator(
     size:int=64, # side of the pictures in pixels, or (height, width)
     channels:int=3, # colours of a picture
     width:int=64, # channels of the first stage
-)->nn.Sequential: # pictures [B, channels, height, width] in [-1, 1] -> logits [B, 1]
+    classes:int=0, # further logits, one for each class
+)->nn.Sequential: # pictures [B, channels, height, width] in [-1, 1] -> logits [B, 1 + classes]
     "The same way back"
     widths = [channels, *stage_channels(size, width)]
     stages = [layer for a, b in zip(widths, widths[1:]) for layer in (nn.Conv2d(a, b, 4, 2, 1), Residual(b), Residual(b))]
-    return nn.Sequential(*stages, nn.LeakyReLU(0.2), MinibatchStd(), nn.Conv2d(widths[-1] + 1, 1, start_of(size)[:2]), nn.Flatten())
+    last = nn.Conv2d(widths[-1] + 1, 1 + classes, start_of(size)[:2])
+    return nn.Sequential(*stages, nn.LeakyReLU(0.2), MinibatchStd(), last, nn.Flatten())
+
+# %% ../nbs/02_models.ipynb #562c575f
+class ClassGenerator(nn.Module):
+    "A generator that is told what to paint; `fade`, 0 to 1, says how much it hears of it"
+    def __init__(self,
+        net:nn.Module, # a generator whose latents have a number more for each class
+        classes:dict, # name of each class to the number of its pictures
+    ):
+        super().__init__()
+        self.net, self.classes = net, dict(classes)
+        self.register_buffer('fade', torch.ones(()))
+
+    def forward(self, latents): # [B, latent_size + classes, 1, 1] -> pictures [B, channels, height, width] in [-1, 1]
+        z, label = latents.split([latents.shape[1] - len(self.classes), len(self.classes)], 1)
+        return self.net(torch.cat([z, label*(self.fade*z.shape[1]**.5)], 1))
+
+# %% ../nbs/02_models.ipynb #a52778bc
+class ClassDiscriminator(nn.Module):
+    "A discriminator that is told what a picture is said to show (Miyato and Koyama 2018)"
+    def __init__(self,
+        net:nn.Module, # a discriminator with a logit more for each class
+        classes:dict, # name of each class to the number of its pictures
+    ):
+        super().__init__()
+        self.net, self.classes = net, dict(classes)
+        self.register_buffer('fade', torch.ones(()))
+
+    def forward(self, images, label=None): # [B, channels, height, width], [B, classes] -> logits [B, 1]
+        logits = self.net(images)
+        return logits[:, :1] if label is None else logits[:, :1] + self.fade*(logits[:, 1:]*label).sum(1, keepdim=True)
 
 # %% ../nbs/02_models.ipynb #75f22d2f
 NETWORKS = {
@@ -248,6 +283,12 @@ def _pair(network):
     if network in NETWORKS: return NETWORKS[network]
     raise InputError(f"network is {network!r}; known are {', '.join(map(repr, NETWORKS))}. "
                      f"A pair of your own is made known by artgan.models.NETWORKS[name] = (generator, discriminator).")
+
+def _for_classes(network, make, classes):
+    "Refuse classes where the pair does not take them"
+    if not classes or 'classes' in inspect.signature(make).parameters: return len(classes or ())
+    what = "the article's own pair" if network == 'dcgan' else 'a pair whose discriminator has no parameter `classes`'
+    raise InputError(f"network {network!r} is {what}, which knows no classes: leave labels out, or take another network, such as 'fine'")
 
 # %% ../nbs/02_models.ipynb #472982e4
 _DRAWS = {'uniform_', 'normal_', 'random_', 'bernoulli_', 'exponential_', 'cauchy_', 'geometric_', 'log_normal_', # of tensors and `nn.init`
@@ -279,10 +320,12 @@ def generator(
     channels:int=3, # colours of a picture
     width:int=64, # channels of the stage next to the picture
     seed:int=None, # of the weights; None: torch's global random numbers
-)->nn.Module: # latents [B, latent_size, 1, 1] -> pictures [B, channels, height, width] in [-1, 1]
+    classes:dict=None, # name of each class to the number of its pictures; None: there are none
+)->nn.Module: # latents [B, latent_size, 1, 1], with classes `ClassGenerator`'s -> pictures [B, channels, height, width] in [-1, 1]
     "A new generator, with random weights; `InputError` for an unknown name or size"
-    make = _pair(network)[0]
-    with _drawing(seed): return make(size=as_size('size', size), latent_size=latent_size, channels=channels, width=width)
+    make, latent_size = _pair(network)[0], latent_size + len(classes or ())
+    with _drawing(seed): net = make(size=as_size('size', size), latent_size=latent_size, channels=channels, width=width)
+    return ClassGenerator(net, classes) if classes else net
 
 def discriminator(
     network:str='dcgan', # a key of `NETWORKS`
@@ -290,10 +333,13 @@ def discriminator(
     channels:int=3, # colours of a picture
     width:int=64, # channels of the stage next to the picture
     seed:int=None, # of the weights; None: torch's global random numbers
-)->nn.Module: # pictures [B, channels, height, width] in [-1, 1] -> logits [B, 1]
-    "A new discriminator, with random weights; `InputError` for an unknown name or size"
+    classes:dict=None, # name of each class to the number of its pictures; None: there are none
+)->nn.Module: # pictures [B, channels, height, width] in [-1, 1], with classes also labels [B, classes] -> logits [B, 1]
+    "A new discriminator, with random weights; `InputError` for an unknown name or size, or a pair that knows no classes"
     make = _pair(network)[1]
-    with _drawing(seed): return make(size=as_size('size', size), channels=channels, width=width)
+    more = {'classes': _for_classes(network, make, classes)} if classes else {}
+    with _drawing(seed): net = make(size=as_size('size', size), channels=channels, width=width, **more)
+    return ClassDiscriminator(net, classes) if classes else net
 
 # %% ../nbs/02_models.ipynb #4079c127
 def build_pair(
@@ -303,9 +349,11 @@ def build_pair(
     latent_size:int=128, # numbers in a latent
     channels:int=3, # colours of a picture
     width:int=64, # channels of the stage next to the picture
+    classes:dict=None, # name of each class to the number of its pictures; None: there are none
 )->tuple: # a generator and a discriminator, as `torch.manual_seed(seed)` and building one after the other would give them
     "A new pair from one seed, without touching torch's global random numbers; `InputError` for an unknown name or size"
-    with _drawing(seed): return generator(network, size, latent_size, channels, width), discriminator(network, size, channels, width)
+    G = dict(network=network, size=size, latent_size=latent_size, channels=channels, width=width, classes=classes)
+    with _drawing(seed): return generator(**G), discriminator(**{k: v for k, v in G.items() if k != 'latent_size'})
 
 # %% ../nbs/02_models.ipynb #63ab0d23
 def _macs(layer, x, y): # multiply-accumulates of one layer for one input

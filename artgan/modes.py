@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['modes', 'mode_of', 'check_mode', 'premultiplied', 'divided_out', 'over', 'checkerboard', 'over_checkerboard',
-           'over_grey', 'in_mode', 'transparency']
+           'as_shown', 'over_grey', 'in_mode', 'transparency']
 
 # %% ../nbs/00_modes.ipynb #a22d6be6
 import numpy as np
@@ -84,6 +84,12 @@ def over_checkerboard(
         shape = pictures.shape[-2:] if torch.is_tensor(pictures) and pictures.is_floating_point() else pictures.shape[-3:-1]
         return over(pictures, checkerboard(*shape))
     return Image.fromarray(over_checkerboard(np.asarray(pictures))) if pictures.mode == 'RGBA' else pictures
+
+def as_shown(
+    images:torch.Tensor, # [N, channels, height, width] in [-1, 1], as networks see them
+)->torch.Tensor: # values in [0, 1]; of RGBA three channels
+    "The same for people, as floats"
+    return over_checkerboard(images)*0.5 + 0.5
 
 # %% ../nbs/00_modes.ipynb #2894b27f
 def over_grey(

@@ -31,7 +31,8 @@ def _traced(network, latent_size, about):
     free = {0: torch.export.Dim('N', min=1)}
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter('ignore')  # of the tracer, about itself
-        program = torch.onnx.export(network, (draw_latents(2, latent_size),), dynamo=True, opset_version=OPSET, verbose=False,
+        latents = draw_latents(2, latent_size, classes=getattr(network, 'classes', None))
+        program = torch.onnx.export(network, (latents,), dynamo=True, opset_version=OPSET, verbose=False,
                                     input_names=['latents'], output_names=['pictures'], dynamic_shapes=(free,))
     program.model.metadata_props['artgan'] = json.dumps(about)
     return program
@@ -64,7 +65,7 @@ def check_onnx(
     import onnxruntime
     session, apart = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider']), 0.
     for n in (1, 5):
-        latents = draw_latents(n, latent_size, seed=n)
+        latents = draw_latents(n, latent_size, n, getattr(network, 'classes', None))
         pictures, = session.run(None, {'latents': latents.numpy()})
         apart = max(apart, float((torch.from_numpy(pictures) - network(latents)).abs().max()))
     if not apart < most:

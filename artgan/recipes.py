@@ -38,6 +38,7 @@ class Recipe:
     r1_interval:int=1 # lazy regularisation: the penalty every so many steps, with so many times the weight (Karras et al. 2020)
     augment:tuple=() # what D sees of pictures: keys of `artgan.augment.AUGMENTATIONS`
     augment_ramp:tuple=(0., 0.) # parts of the run between which the augmentation probability grows from 0 to 1
+    label_ramp:tuple=(0., 0.2) # parts of the run between which both networks come to hear the labels, where there are any
     adapt:tuple=() # further augmentations, whose probability adapts to what D knows by heart (ADA, Karras et al. 2020)
     adapt_target:float=0.3 # on how many real pictures D is to be ahead, on average: 0 to 1
     ema:int=0 # half-life, in pictures, of the EMA of G's weights; 0: none
@@ -142,9 +143,10 @@ def validate(self:Recipe,
         check_policy(self[name])
         if 'rotate' in self[name] and height != width:
             raise InputError(f"{name} has 'rotate', which needs square pictures, and these are {shown_shape(size)}: leave it out")
-    ramp = self.augment_ramp
-    if len(ramp) != 2 or not all(isinstance(r, float) for r in ramp) or not 0 <= ramp[0] <= ramp[1] <= 1:
-        raise InputError(f'augment_ramp is {ramp!r}; it must be two parts of the run from 0 to 1, such as (0, 0.5)')
+    for name in ('augment_ramp', 'label_ramp'):
+        ramp = self[name]
+        if len(ramp) != 2 or not all(isinstance(r, float) for r in ramp) or not 0 <= ramp[0] <= ramp[1] <= 1:
+            raise InputError(f'{name} is {ramp!r}; it must be two parts of the run from 0 to 1, such as (0, 0.5)')
     _check_networks(self, size, channels)
 
 # %% ../nbs/06_recipes.ipynb #7c50de51
@@ -215,3 +217,10 @@ def augment_p(self:Recipe,
 )->float:
     "The augmentation probability"
     return ramp(progress, *self.augment_ramp)
+
+@patch
+def label_fade(self:Recipe,
+    progress:float, # part of the run that is done, from 0 to 1
+)->float:
+    "How much the networks hear of labels (Shahbazi et al. 2022)"
+    return ramp(progress, *self.label_ramp)

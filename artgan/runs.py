@@ -6,9 +6,9 @@
 __all__ = ['columns', 'metric_columns', 'run_format', 'run_path', 'History', 'read_history', 'as_columns', 'history_rows',
            'migrate', 'read_about', 'write_about', 'config_of_run', 'recipe_of_run', 'data_of_run', 'loss_of',
            'last_session', 'precision_of_run', 'deterministic_of_run', 'config_differences', 'open_run_folder',
-           'session_info', 'check_space', 'grid_path', 'save_samples', 'weights_digest', 'pack_weights', 'save_weights',
-           'snapshot_path', 'save_snapshot', 'sample_grids', 'checkpoints', 'save_checkpoint', 'load_verified',
-           'load_checkpoint']
+           'session_info', 'check_space', 'grid_path', 'save_samples', 'weights_digest', 'spec_of', 'pack_weights',
+           'save_weights', 'snapshot_path', 'save_snapshot', 'sample_grids', 'checkpoints', 'save_checkpoint',
+           'load_verified', 'load_checkpoint']
 
 # %% ../nbs/08_runs.ipynb #f9a6a85d
 import hashlib, json, math, os, pickle, platform, re, time, warnings, zipfile
@@ -347,13 +347,20 @@ def weights_digest(
         h.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}'.encode() + tensor.contiguous().numpy().tobytes())
     return h.hexdigest()
 
+def spec_of(
+    config:dict, # of a run
+)->dict: # arguments for `artgan.models.generator`
+    "What it takes to build a generator"
+    keys = ('network', 'size', 'latent_size', 'channels', 'width')
+    return {**{k: config[k] for k in keys}, **({'classes': config['classes']} if config.get('classes') else {})}
+
 def pack_weights(
     weights:dict, # name to tensor on the CPU
     config:dict, # names the network and its arguments
     images:int=0, # how many pictures it has seen; 0: not known
 )->bytes: # of a safetensors file
     "Weights with what it takes to build their network, and a checksum"
-    about = {k: config[k] for k in ('network', 'size', 'latent_size', 'channels', 'width')}
+    about = spec_of(config)
     return save(weights, {'artgan': json.dumps({**about, 'sha256': weights_digest(weights), 'images': images})})
 
 # %% ../nbs/08_runs.ipynb #be839388

@@ -6,7 +6,7 @@
 __all__ = ['write_samples', 'write_grid', 'cut_out']
 
 # %% ../nbs/08f_samples.ipynb #5f06602f
-import itertools, math
+import itertools, math, re
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,8 @@ import torch
 
 from .core import InputError, as_new_file, as_number, as_path, as_whole, progress, written_whole
 from .hub_files import beside
-from .shapes import as_shape
+from .shapes import as_shape, grid_pictures
+from .labels import rows_of_classes
 from .runs import load_checkpoint, read_about
 from .weights import each_latent, free_series, latent_info, read_latent_info, truncate, write_picture
 from .latents import LoadedGenerator, to_latents
@@ -28,11 +29,16 @@ def _is_there(path, latent, digest):
     if torch.equal(about['latent'].flatten(), latent.flatten()) and about['generator'] == digest: return True
     raise InputError(f'{path} is another picture than the one that belongs there: pass another folder')
 
+def _word(label): # of which a file's name can begin
+    parts = label if isinstance(label, dict) else {label: None}
+    return '+'.join(re.sub(r'[^\w.-]+', '_', f'{name}' if much is None else f'{name}{much:g}') for name, much in parts.items())
+
 # %% ../nbs/08f_samples.ipynb #66dbf077
-def _batches(n, seed, latents, truncation, generator): # up to 64 latents [B, latent_size, 1, 1] at a time
+def _batches(n, seed, latents, truncation, generator, label): # up to 64 latents [B, latent_size, 1, 1] at a time
     "The latents that are asked for"
-    each = itertools.islice(each_latent(generator.latent_size, seed), n) if latents is None else iter(latents)
-    while batch := [*itertools.islice(each, 64)]: yield truncate(torch.stack(batch), truncation)
+    drawn = each_latent(generator.latent_size, seed, generator.classes, label)
+    each = itertools.islice(drawn, n) if latents is None else iter(latents)
+    while batch := [*itertools.islice(each, 64)]: yield truncate(torch.stack(batch), truncation, len(generator.classes))
 
 def _write_batch(generator, z, stem, first, source): # the files of latents, whose numbers begin with `first`
     files = [stem.with_name(f'{stem.name}-{first + k:05d}.png') for k in range(len(z))]
@@ -49,20 +55,22 @@ def write_samples(
     seed:int=0, # picture i depends on the seed and on i alone
     latents=None, # to be painted in place of `n` from `seed`: whatever `artgan.latents.to_latents` takes
     truncation:float=None, # more ordinary pictures of fewer kinds, from about 0.5 to 2; None: as they come; see `artgan.weights.truncate`
+    label=None, # a class, or how much of several; None: by chance, as often as among the training pictures
     device=None, # where to compute; None: the GPU if there is one
 )->list: # the files, in order
     "New pictures, each in a PNG with its latent, written as they are painted; raises `InputError`, also where a file is another picture"
     n, seed, generator = as_whole('n', n, 1), as_whole('seed', seed, -2**63, 2**63 - 1), LoadedGenerator(run, device)
     truncation = as_number('truncation', truncation, above=0, optional=True)
-    if latents is not None: latents = to_latents(latents, generator)
+    if latents is not None: latents = to_latents(latents, generator, label)
     if folder is None: folder = beside(run)/'pictures' if run is not None else beside(run)
     folder, stem = as_path(folder, 'folder'), f"{'' if truncation is None else f't{truncation:g}-'}{generator.digest[:8]}"
     about = {} if truncation is None else {'truncation': truncation}
+    if label is not None: stem = f'{_word(label)}-{stem}'
     if latents is None: stem, about = f'seed{seed}-{stem}', {'seed': seed, **about}
     else: stem, n = free_series(folder, f'picture-{stem}'), len(latents)
     paths = []
     with progress(total=n, desc='pictures', unit=' pictures') as bar:
-        for z in _batches(n, seed, latents, truncation, generator):
+        for z in _batches(n, seed, latents, truncation, generator, label):
             paths += _write_batch(generator, z, folder/stem, len(paths), about)
             bar.update(len(z))
     return paths
@@ -76,13 +84,14 @@ def write_grid(
     latents=None, # to be painted in place of `n` from `seed`: whatever `artgan.latents.to_latents` takes
     truncation:float=None, # more ordinary pictures of fewer kinds, from about 0.5 to 2; None: as they come
     columns:int=None, # pictures in a row; None: as many as there are rows, or one more
+    label=None, # a class, or how much of several; None: by chance, as often as among the training pictures
     device=None, # where to compute; None: the GPU if there is one
 )->Path: # the file
     "New pictures in one PNG, with their latents; raises `InputError` where `path` exists or an argument is wrong"
     path, n, columns = as_new_file(path, '.png'), as_whole('n', n, 1, 10_000), as_whole('columns', columns, 1, optional=True)
     generator = LoadedGenerator(run, device)
-    if latents is not None: latents = to_latents(latents, generator)
-    z = torch.cat([*_batches(n, seed, latents, truncation, generator)])
+    if latents is not None: latents = to_latents(latents, generator, label)
+    z = torch.cat([*_batches(n, seed, latents, truncation, generator, label)])
     columns = min(columns or math.ceil(math.sqrt(len(z))), len(z))
     from torchvision.utils import make_grid  # takes as long to import as torch
     grid = make_grid(torch.from_numpy(generator(z)).permute(0, 3, 1, 2), nrow=columns)
@@ -100,7 +109,8 @@ def _fixed_latents(path):
     found = load_checkpoint(run)
     if found is None: raise InputError(f'{run} has no checkpoint left, and only that knows the latents of its grids')
     config = read_about(run)['config']
-    return found['fixed'].cpu(), as_shape('size', config['size']), math.isqrt(len(found['fixed'])), f'as of {path.stem}'
+    latents = rows_of_classes(found['fixed'][:grid_pictures(config['size'])].cpu(), config.get('classes'))
+    return latents, as_shape('size', config['size']), math.isqrt(len(latents)), f'as of {path.stem}'
 
 # %% ../nbs/08f_samples.ipynb #ca2b4b24
 def _laid_out(path):

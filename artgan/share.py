@@ -119,6 +119,7 @@ def page_card(
             ['seen', f"{history['images'][-1]:,} pictures in {time} on {last.get('device', 'an unknown device')}"],
             ['network', _network_in_words(c)],
             ['scores', _scores(run, score)], ['licence', licence or 'not stated']]
+    if c.get('classes'): rows.insert(1, ['classes', ', '.join(f'{name} {count:,}' for name, count in c['classes'].items())])
     if c.get('start'): rows.insert(1, ['began from', f"another network, {c['start']['generator'][:12]}..., whose licence holds here too"])
     return rows + [['made with', f"artgan {last.get('artgan', '')}"]]
 
@@ -154,8 +155,8 @@ def share_run(
     path = as_new_file(path or made_of(run, 'share.html'))
     title, run = title or _title(run), local(run)
     inlined, card, generator = _inlined(runtime) if runtime else '', page_card(run, licence, score), LoadedGenerator(run, 'cpu')
-    about = dict(latent_size=generator.latent_size, channels=generator.channels, shape=generator.shape, generator=generator.digest,
-                 directions=page_directions(generator), card=card, runtime=_fetched())
+    about = dict(latent_size=generator.latent_size, classes=[*generator.classes.items()], channels=generator.channels,
+                 shape=generator.shape, generator=generator.digest, directions=page_directions(generator), card=card, runtime=_fetched())
     template = (Path(__file__).parent/'page.html').read_text(encoding='utf-8')
     page = _filled(template, title=html.escape(title), about=_as_json(about),
                    network=_network(run), runtime=inlined)

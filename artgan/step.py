@@ -17,7 +17,8 @@ from torch import nn
 
 from .core import InputError, as_choice, has_bfloat16
 from .shapes import grid_pictures
-from .data import as_shown
+from .labels import rows_of_classes
+from .modes import as_shown
 from .models import MinibatchStd, dcgan_discriminator, dcgan_generator, has_batch_norm
 from .losses import LOSSES, squared_gradient
 
@@ -109,6 +110,7 @@ def train_step(
     r1_gamma:float=0., # weight of R1 and R2
     scalers:tuple=(None, None), # of G and D, `torch.amp.GradScaler`: needed in float16
     share=None, # an `artgan.processes.Share`, where pictures and latents are the part of this process of a larger batch
+    label=None, # of each pair of a real picture and a fake [B, classes], where D takes labels; G finds them at the end of the latents
 )->torch.Tensor: # [7] on the device: losses of G and D; probabilities of being real, of real and fakes (or nan); mean logits; D ahead
     "One turn of each player (Goodfellow et al. 2014; DCGAN, Radford et al. 2015; R1 and R2, Mescheder et al. 2018)"
     d_loss, g_loss = LOSSES[loss]
@@ -117,8 +119,8 @@ def train_step(
     with torch.set_grad_enabled(latent_g is None), autocast: made = G(latent_d)
     with torch.no_grad(): real, fake = see(real), see(made.detach().to(real.dtype))
     if r1_gamma: real, fake = (pictures.detach().requires_grad_() for pictures in (real, fake))
-    of = share.whole if share else None
-    with nullcontext() if second else autocast: real_logits, fake_logits = logits_of(D, real, fake, of)
+    of, told = share.whole if share else None, () if label is None else (label,)
+    with nullcontext() if second else autocast: real_logits, fake_logits = logits_of(D, real, fake, of, *told)
     both = share.gather(real_logits, fake_logits) if share else (real_logits, fake_logits)
     loss_d = total = d_loss(*both)
     if r1_gamma: total = loss_d + r1_gamma/2*squared_gradient(torch.cat([real_logits, fake_logits]), real, fake, of=of)
@@ -127,7 +129,7 @@ def train_step(
 
     with autocast:
         fakes = see(made if latent_g is None else G(latent_g))
-        logits, real_logits = D(fakes), D(real.detach()) if loss == 'relativistic' else real_logits
+        logits, real_logits = D(fakes, *told), D(real.detach(), *told) if loss == 'relativistic' else real_logits
     if share: real_logits, logits = share.gather(real_logits.detach(), logits)
     loss_g = g_loss(logits, real_logits.detach())
     _descend(opt_g, loss_g, scalers[0], share)
@@ -156,11 +158,14 @@ def logits_of(
     real:torch.Tensor, # [B, channels, height, width]
     fake:torch.Tensor, # [C, channels, height, width]
     of:tuple=None, # pictures in the whole batches, where these are parts of them
+    label=None, # of both [B, classes], where D takes labels
 )->tuple: # float32 logits (float64 of float64) of the real pictures [B, 1] and of the fakes [C, 1]
     "Logits of both batches, in one pass where that is the same"
     group = joint_group(D)
     together = group and all(n % group == 0 for n in of or (len(real), len(fake)))
-    logits = D(torch.cat([real, fake])).split([len(real), len(fake)]) if together else (D(real), D(fake))
+    told = () if label is None else (label,)
+    if together: logits = D(torch.cat([real, fake]), *(torch.cat([x, x]) for x in told)).split([len(real), len(fake)])
+    else: logits = D(real, *told), D(fake, *told)
     return tuple(x.to(torch.promote_types(x.dtype, torch.float32)) for x in logits)
 
 # %% ../nbs/07_step.ipynb #d417863f
@@ -209,7 +214,7 @@ def draw_grid(
     state, # a run
 )->torch.Tensor: # pictures [64 or 16, channels, height, width] in [0, 1], over a checkerboard where they are transparent
     "What the fixed latents of a run are painted as now"
-    latents = state.fixed[:grid_pictures(state.config['size'])]
+    latents = rows_of_classes(state.fixed[:grid_pictures(state.config['size'])], getattr(state.sampler, 'classes', None))
     return as_shown(torch.cat([sample(state.sampler, z) for z in latents.split(64 if state.sampler.training else 16)])).clamp(0, 1)
 
 # %% ../nbs/07_step.ipynb #84dd4f7e
@@ -220,13 +225,13 @@ def _each(parts, net):
         for b, old in zip(net.buffers(), before): b.copy_(old)
         yield part
 
-def _d_in_parts(D, opt_d, real, fake, parts, loss, r1_gamma, autocast, scaler, share):
+def _d_in_parts(D, opt_d, real, fake, label, parts, loss, r1_gamma, autocast, scaler, share):
     "D's turn: its loss and the numbers to watch, and the logits of real pictures, each a part"
     losses, logits = [], []
     opt_d.zero_grad()
     for part in _each(parts, D):
         x, y = (pictures[part].detach().requires_grad_(bool(r1_gamma)) for pictures in (real, fake))
-        with autocast: both = logits_of(D, x, y, share.whole if share else None)
+        with autocast: both = logits_of(D, x, y, share.whole if share else None, None if label is None else label[part])
         loss_d = total = LOSSES[loss][0](*both)
         if r1_gamma: total = loss_d + r1_gamma/2*squared_gradient(torch.cat(both), x, y)
         weight = len(x)/(share.whole[0] if share else len(real))
@@ -239,13 +244,13 @@ def _d_in_parts(D, opt_d, real, fake, parts, loss, r1_gamma, autocast, scaler, s
     return torch.stack([loss_d, *(n.to(loss_d) for n in _numbers(loss, *whole))]), [real for real, _ in logits]
 
 # %% ../nbs/07_step.ipynb #40efe494
-def _g_in_parts(G, D, opt_g, latents, made, real, real_logits, parts, loss, see, autocast, scaler, share):
+def _g_in_parts(G, D, opt_g, latents, made, real, real_logits, label, parts, loss, see, autocast, scaler, share):
     "G's turn: its loss"
     made, wanted, losses = made.detach().requires_grad_(), [], []
     with autocast: fakes = see(made)
     for part, was in zip(_each(parts, D), real_logits):
-        x = fakes[part].detach().requires_grad_()
-        with autocast: logits, judged = D(x), D(real[part]).detach() if loss == 'relativistic' else was
+        x, told = fakes[part].detach().requires_grad_(), () if label is None else (label[part],)
+        with autocast: logits, judged = D(x, *told), D(real[part], *told).detach() if loss == 'relativistic' else was
         weight = len(x)/(share.whole[1] if share else len(real))
         losses.append(LOSSES[loss][1](logits, judged)*weight if weight else logits.sum())
         wanted += torch.autograd.grad(_scaled(losses[-1], scaler), x)
@@ -272,6 +277,7 @@ def train_step_in_parts(
     r1_gamma:float=0., # weight of R1 and R2
     scalers:tuple=(None, None), # of G and D
     share=None, # of a larger batch
+    label=None, # of each pair of pictures [B, classes]
 )->torch.Tensor: # [7] as `train_step` gives it
     "`train_step` to rounding, in less memory; where B is no multiple of D's groups, the last of them is filled up from its own part"
     autocast = torch.autocast(real.device.type, precisions[precision]) if precision != 'float32' else nullcontext()
@@ -281,11 +287,11 @@ def train_step_in_parts(
         with autocast: made = sample(G, latent_d) if latent_g is None else G(latent_d)
         real, fake = see(real), see(made.to(real.dtype))
     plain, scaler = (nullcontext(), None) if second else (autocast, scalers[1])
-    numbers, logits = _d_in_parts(D, opt_d, real, fake, parts, loss, r1_gamma, plain, scaler, share)
+    numbers, logits = _d_in_parts(D, opt_d, real, fake, label, parts, loss, r1_gamma, plain, scaler, share)
     latents = latent_d if latent_g is None else latent_g
     if latent_g is not None:
         with autocast: made = sample(G, latents)
-    loss_g = _g_in_parts(G, D, opt_g, latents, made, real, logits, parts, loss, see, autocast, scalers[0], share)
+    loss_g = _g_in_parts(G, D, opt_g, latents, made, real, logits, label, parts, loss, see, autocast, scalers[0], share)
     return torch.cat([loss_g[None].to(numbers), numbers])
 
 # %% ../nbs/07_step.ipynb #c1d0a40e

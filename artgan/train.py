@@ -9,12 +9,14 @@ __all__ = ['long_run', 'fit']
 import json, os
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from .core import (InputError, as_choice, as_flag, as_number, as_path, as_whole, check_device, closing_bars, in_kernel, locked,
     remove_parts, say, stop_on_interrupt)
 from .shapes import as_size
 from .modes import mode_of
+from .labels import label_batches
 from .pixels import crops
 from .data import Replayed, data_name, frames_of, is_files, open_data
 from .models import discriminator
@@ -23,7 +25,7 @@ from .recipes import choose_recipe, default_recipe, make_recipe
 from .step import check_micro_batch, check_precision, compared, default_precision, torch_settings
 from .runs import (as_columns, check_space, checkpoints, config_of_run, data_of_run, deterministic_of_run, last_session,
     open_run_folder, precision_of_run, recipe_of_run, save_weights, session_info, weights_digest, write_about)
-from .start import begin_from, networks_from, read_start
+from .start import begin_from, networks_from, read_start, with_classes
 from .results import Run
 from .callbacks import Bar, Callback, Grids, Scorer, Signs
 from .trainer import Trainer, loader_state
@@ -156,7 +158,7 @@ def _tell_others(group, **settings):
     group.wait('ready', range(1, group.world))
 
 # %% ../nbs/11_train.ipynb #f0bd8253
-def _follow(group, data, path, device, threads, crop, hold_out, seed, frames, every):
+def _follow(group, data, path, device, threads, crop, hold_out, seed, frames, every, labels, least):
     "What `fit` does in all processes but the first, which decides"
     told = group.wait('settings', [0])[0]
     config, source = told['config'], frames_of(data, frames, every)
@@ -164,6 +166,7 @@ def _follow(group, data, path, device, threads, crop, hold_out, seed, frames, ev
                                config['data']['fingerprint'], config['mode'], None, False)
     if about['data']['fingerprint'] != config['data']['fingerprint']:
         raise InputError(f'{data} holds other pictures for process {group.rank} than for the first one: copy the folder once more')
+    _plain_labels(labels, least, batches, data, path, False)
     group.put('ready', True)
     with torch_settings(device, config['deterministic']), using_threads(threads or torch.get_num_threads()):
         run = Trainer(config, device, batches, None, (), None, told['precision'], told['micro_batch'], group)
@@ -171,6 +174,21 @@ def _follow(group, data, path, device, threads, crop, hold_out, seed, frames, ev
             run.go_to(state)
             with stop_on_interrupt() as run.stop: run.run()
         return Run(path, run.sampler.eval(), run.D.eval(), as_columns(run.history.rows), run.epoch, run.notes)
+
+# %% ../nbs/11_train.ipynb #8ae1f353
+def _plain_labels(labels, least, batches, data, path, show):
+    "Labels the batches, where that is asked for or the run has labels; what config.json says of it"
+    known = (config_of_run(path) or {}).get('labels') if path else None
+    if labels is None:
+        if not known: return {}
+        if known['source'] == 'own': raise InputError(f'{path} was trained with labels of your own: pass the same labels to go on')
+        labels, least = known['source'], known['least'] if least is None else least
+    if is_files(data) and isinstance(labels, (list, tuple, np.ndarray, torch.Tensor)):
+        if not isinstance(data, (list, tuple)) or len(labels) != len(data):
+            raise InputError(f'labels is a list of {len(labels)}, and which picture of {data_name(data)} each belongs to is not known: '
+                             'pass a function of the path, or a dictionary or a .csv file of path and label')
+        labels = dict(zip([as_path(file, 'a file').as_posix() for file in data], map(str, np.asarray(labels).tolist())))
+    return label_batches(batches, labels, least, bool(show))
 
 # %% ../nbs/11_train.ipynb #b1bce2bb
 def _say_if_changed(start, path, known):
@@ -210,6 +228,8 @@ def fit(
     crop:str='center', # how pictures get that shape: 'center', 'pad' or 'stretch'
     mode:str=None, # 'RGB', 'RGBA' (with transparency) or 'L' (grey); None: that of the run, of the array or the batches, otherwise RGB
     mirror:bool=False, # show every real picture mirrored half of the time: not for pictures with writing in them
+    labels=None, # what each picture shows: 'folder', 'artist', a function of the path, a table, or a list (see `artgan.labels.labels_of`)
+    least:int=None, # labels of fewer pictures become one class, 'other'; None: those of fewer than 20 are refused
     hold_out:float=0., # part of the pictures to keep from training, chosen by `seed`, for metrics that need unseen ones
     score_every:int=None, # thousand pictures between scores, 0: none; None: 50 where the `metrics` extra is installed
     seed:int=42, # fixes weights, latents and order
@@ -238,7 +258,7 @@ def fit(
     device, path = check_device(device), Path('runs')/data_name(data) if out is None else as_path(out, 'out')
     if group := current():
         device = _check_processes(group, data, device, compile)
-        if group.rank: return _follow(group, data, path, device, threads, crop, hold_out, seed, frames, every)
+        if group.rank: return _follow(group, data, path, device, threads, crop, hold_out, seed, frames, every, labels, least)
     old = None if fresh else path  # a run to go on with, if there is one
     begun, known = _plain_start(start, path, fresh, show)
     if begun and is_files(data): size, mode = size or as_size('size', begun['spec']['size']), mode or mode_of(begun['spec']['channels'])
@@ -254,6 +274,8 @@ def fit(
         networks = networks_from(begun, about['size'], about['channels'], changes) if begun else {}
         recipe = make_recipe(recipe, batch_size=about.pop('batch_size'), **networks)  # batches ready made have their own size
         recipe.validate(about['size'], about['channels'])
+        known = {**known, **_plain_labels(labels, least, batches, data, old, show)}
+        if begun: with_classes(begun, known.get('classes'))
         config = dict(**recipe, **about, epochs=epochs, minutes=minutes, crop=crop, mirror=mirror, hold_out=hold_out,
                       seed=seed, start_idx=start_idx, deterministic=deterministic, compile=compile, **known)
         micro_batch = _plain_parts(micro_batch, recipe, about['size'], about['channels'], device, old)

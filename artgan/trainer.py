@@ -60,12 +60,14 @@ class Trainer:
         self.callbacks, self.scorer, self.stop = list(callbacks), scorer, threading.Event()
         self.precision = precision or (default_precision(device) if config['amp'] else 'float32')
         self.micro_batch = micro_batch
-        nets = build_pair(config['seed'], latent_size=config['latent_size'], **{k: config[k] for k in _shape})
+        shape, classes = {k: config[k] for k in _shape}, config.get('classes')
+        nets = build_pair(config['seed'], latent_size=config['latent_size'], classes=classes, **shape)
         self.G, self.D = (net.to(device, memory_format=torch.channels_last) for net in nets)
         self.opt_g, self.opt_d = (adam(net, self.recipe.lr, self.recipe.betas) for net in (self.G, self.D))
         self.G_ema = copy.deepcopy(self.G).eval().requires_grad_(False) if self.recipe.ema else None
         self.compiled = [torch.compile(net, dynamic=False) for net in (self.G, self.D)] if config.get('compile') else (self.G, self.D)
         self.scaler_g, self.scaler_d = (torch.amp.GradScaler(device.type) if self.precision == 'float16' else None for _ in range(2))
+        self.labels = torch.eye(len(classes or ()), device=device)  # what the networks are told of each class
         self.latents = torch.Generator().manual_seed(config['seed'])
         self.fixed = self.draw(64)
         self.adaptive = torch.zeros(2, device=device)  # see `artgan.adapt`
@@ -141,6 +143,16 @@ def clock(self:Trainer):
     "Seconds of training so far; where processes train together, those that the first one told the others when they last met"
     return self.seconds if self.processes is None else self.told
 
+# %% ../nbs/10b_trainer.ipynb #da89e3f4
+@patch
+def label_of(self:Trainer,
+    classes:torch.Tensor, # int64 [B]
+    progress:float, # part of the run that is done, from 0 to 1
+)->torch.Tensor: # [B, classes] on the device
+    "What both networks are told of a batch, and how much they are to hear of it"
+    for net in (self.G, self.D): net.fade.fill_(self.recipe.label_fade(progress))
+    return self.labels[classes.to(self.device, non_blocking=True)]
+
 # %% ../nbs/10b_trainer.ipynb #8c6a966c
 @patch
 def join(self:Trainer):
@@ -175,6 +187,7 @@ def seen_by_d(self:Trainer,
 @patch
 def train_on(self:Trainer,
     real:torch.Tensor, # real pictures [B, channels, height, width] on the device
+    classes:torch.Tensor=None, # int64 [B], the class of each, where there are any
 )->torch.Tensor: # [8] on the device, for the history: as `train_step` gives it, and the probability of adaptive augmentation
     "One turn of each player, and the EMA"
     recipe, progress, B = self.recipe, self.progress(), self.taken(real)
@@ -182,14 +195,18 @@ def train_on(self:Trainer,
     r1_gamma, p = recipe.r1_gamma_at(progress, self.step), recipe.augment_p(progress)
     for optimiser in (self.opt_g, self.opt_d):
         for group in optimiser.param_groups: group['lr'] = lr
-    n = B if recipe.loss == 'relativistic' or self.micro_batch else self.batch_size  # pairs, or the article's full batch
+    told = len(self.labels) > 0
+    n = B if told or recipe.loss == 'relativistic' or self.micro_batch else self.batch_size  # pairs, or the article's full batch
     share = self.processes and Share(self.processes, B, n, self.compared)
     if self.config['mirror']: real = random_flip(real, self.latents, share and torch.rand(B, generator=self.latents)[share.real])
     latents = [z if z is None or not share else z[share.fake] for z in (self.draw(n), None if recipe.reuse_fakes else self.draw(n))]
+    label = self.label_of(classes, progress) if told else None
+    if told: latents = [z if z is None else torch.cat([z, label[..., None, None].to(z.dtype)], 1) for z in latents]
     nets = (self.G, self.D) if r1_gamma else self.compiled  # double backward does not pass through a compiled network
     in_parts = self.micro_batch and self.micro_batch < (share.largest if share else B)
     scalers, turn = (self.scaler_g, self.scaler_d), partial(train_step_in_parts, self.micro_batch) if in_parts else train_step
     if share: turn = partial(turn, share=share)
+    if told: turn = partial(turn, label=label)
     see = self.seen_by_d(p, share)
     with sharing(self.processes) if share else nullcontext():
         numbers = turn(*nets, self.opt_g, self.opt_d, real, *latents, self.precision, recipe.loss, see, r1_gamma, scalers)
@@ -317,7 +334,7 @@ def train(self:Trainer):
             for batch in self.batches:
                 self.whole = False
                 real = images_of(batch).to(self.device, non_blocking=True, memory_format=torch.channels_last)
-                self.count(self.taken(real), self.train_on(real))
+                self.count(self.taken(real), self.train_on(real, batch[1] if len(self.labels) else None))
                 self.whole = True
                 self.score_if_due(self.taken(real))
                 if self.reads(): self.read()  # the one place that waits for the device

@@ -24,7 +24,6 @@ from .pixels import to_mode, to_shape
 from .modes import mode_of, over_checkerboard, over_grey
 from .data import to_bytes, to_float
 from .features import feature_network, metrics_available
-from .weights import draw_latents
 from .video import film_path, write_film
 from .latents import LoadedGenerator, enlarge, to_latents
 
@@ -33,8 +32,12 @@ def slerp(
     a:torch.Tensor, # latents [..., latent_size, 1, 1]
     b:torch.Tensor, # latents of the same shape
     t, # how far to go, from 0 to 1; a number or a tensor that broadcasts
+    classes:int=0, # numbers at the end of each latent that are a label; they go straight
 )->torch.Tensor: # latents
     "Along the arc from `a` to `b` (Shoemake 1985)"
+    if classes:
+        (a, was), (b, will) = (x.split([x.shape[-3] - classes, classes], -3) for x in (a, b))
+        return torch.cat([slerp(a, b, t), was + torch.as_tensor(t, dtype=a.dtype)*(will - was)], -3)
     cosine = F.cosine_similarity(a, b, dim=-3).unsqueeze(-3)
     omega = torch.acos(cosine.clamp(-1, 1))
     t = torch.as_tensor(t, dtype=a.dtype)
@@ -47,6 +50,7 @@ def path_through(
     frames:int, # from each to the next
     loop:bool=True, # come back to the first
     ease:bool=True, # slow down at each
+    classes:int=0, # numbers at the end of each latent that are a label
 )->torch.Tensor: # [frames*N or frames*(N-1) + 1, latent_size, 1, 1]
     "Latents along a smooth way through `points`; raises `InputError` for fewer than two"
     if len(points) < 2: raise InputError(f'a way needs at least two latents, here is {len(points)}')
@@ -54,7 +58,7 @@ def path_through(
     t = torch.arange(frames)/frames
     t = (t*t*(3 - 2*t) if ease else t).view(-1, 1, 1, 1)
     ends = torch.cat([points, points[:1]]) if loop else points
-    legs = [slerp(a[None], b[None], t) for a, b in zip(ends, ends[1:])]
+    legs = [slerp(a[None], b[None], t, classes) for a, b in zip(ends, ends[1:])]
     return torch.cat(legs if loop else [*legs, ends[-1:]])
 
 # %% ../nbs/12a_walks.ipynb #20a31158
@@ -95,6 +99,11 @@ def _frames(generator, latents, pixels):
     for batch in progress(latents.split(64), desc='walk', unit=' batches'):
         for picture in generator(batch): yield np.asarray(over_checkerboard(enlarge(picture, pixels, 2)).convert('RGB'))
 
+def _each_label(label, n): # a label for each of n points
+    if not isinstance(label, (list, tuple)): return [label]*n
+    if len(label) != n: raise InputError(f'there are {len(label)} labels for {n} seeds: pass one for each, or a single one')
+    return label
+
 # %% ../nbs/12a_walks.ipynb #5d9a843b
 def walk(
     run=None, # folder of a run, what `fit` returned, or a file of weights; None: the paintings that the package carries
@@ -105,12 +114,14 @@ def walk(
     ease:bool=True, # slow down at each
     pixels:int=256, # longer side of the video
     out=None, # new .webm, .mp4, .avi, .gif, .webp, or folder of frames, without a suffix; None: walk-0001.webm and so on in kept/
+    label=None, # the class of all, or a list with one for each of `seeds`; None: those that kept pictures have, or else by chance
     device=None, # where to compute; None: the GPU if there is one
 )->Walk: # which a notebook shows as a player
     "A film through latents, and its strip of stills; raises `InputError` before anything is written"
     seeds, path = _check_walk(seeds, seconds, fps, pixels, out)
     generator = LoadedGenerator(run, device)
-    latents = path_through(to_latents(seeds, generator), max(1, round(seconds*fps)), loop, ease)
+    points = torch.cat([to_latents(seed, generator, one) for seed, one in zip(seeds, _each_label(label, len(seeds)))])
+    latents = path_through(points, max(1, round(seconds*fps)), loop, ease, len(generator.classes))
     path = path or free_name(generator.folder, 'walk', '.webm', '.png')
     size = fitted(generator.shape, pixels, step=2)[::-1]  # width and height
     write_film(path, _frames(generator, latents, pixels), len(latents), fps, size)
@@ -187,16 +198,18 @@ def _repr_jpeg_(self:Projection):
     return buffer.getvalue()
 
 # %% ../nbs/12a_walks.ipynb #79776a4e
-def _descend(z, network, far, steps): # (distance, latent) of the best so far, after each step
-    "Follow the gradient of the distance from these latents, each at its length"
-    z = z.requires_grad_()
+def _descend(z, network, far, steps, classes=0): # (distance, latent) of the best so far, after each step
+    "Follow the gradient of the distance from these latents, each at its length and with its label"
+    z, label = z.split([z.shape[1] - classes, classes], 1)
+    z = z.clone().requires_grad_()
     lengths, found = z.detach().flatten(1).norm(dim=1).view(-1, 1, 1, 1), []
     optimiser = torch.optim.Adam([z], 0.1)
     for step in progress(range(steps + 1), desc='project', unit=' steps'):
         optimiser.param_groups[0]['lr'] = 0.1*(1 + math.cos(math.pi*step/max(steps, 1)))/2
-        distance = far(network(z))
+        whole = torch.cat([z, label], 1)
+        distance = far(network(whole))
         best = distance.argmin()
-        now = distance[best].item(), z.detach()[best:best + 1].cpu().clone()
+        now = distance[best].item(), whole.detach()[best:best + 1].cpu().clone()
         found.append(now if not found or now[0] < found[-1][0] else found[-1])
         z.grad, = torch.autograd.grad(distance.sum(), z)
         optimiser.step()
@@ -221,8 +234,9 @@ def project(
     generator = LoadedGenerator(run, device)
     target = _as_target(picture, generator)
     far = _distance_to(target, generator.device)
-    latents = draw_latents(_candidates, generator.latent_size, int(seed))
+    latents = generator.draw(_candidates, int(seed))
     with torch.no_grad(): first = torch.cat([far(generator.network(z.to(generator.device))) for z in latents.split(50)])
-    found = _descend(latents[first.topk(tries, largest=False).indices.cpu()].to(generator.device), generator.network, far, steps)
+    begin = latents[first.topk(tries, largest=False).indices.cpu()].to(generator.device)
+    found = _descend(begin, generator.network, far, steps, len(generator.classes))
     shown = generator(torch.cat([found[i][1] for i in sorted({0, len(found)//30, len(found)//10, len(found)//3})]))
     return Projection(found[-1][1], generator(found[-1][1])[0], to_bytes(target)[0].numpy(), [d for d, _ in found], shown)

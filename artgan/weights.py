@@ -20,8 +20,9 @@ import artgan
 from .core import InputError, as_new_file, as_number, check_device, check_whole, progress, written_whole
 from .hub_files import local
 from .data import to_bytes
+from .labels import each_label, with_labels
 from .models import discriminator, generator
-from .runs import checkpoints, load_verified, pack_weights, run_path, weights_digest
+from .runs import checkpoints, load_verified, pack_weights, run_path, spec_of, weights_digest
 
 # %% ../nbs/08a_weights.ipynb #7f25434e
 def read_pickle(
@@ -41,7 +42,7 @@ def _read_config(
     "The arguments of a run's generator"
     try:
         config = json.loads((folder/'config.json').read_text(encoding='utf-8'))['config']
-        return {key: config[key] for key in ('network', 'size', 'channels', 'latent_size', 'width')}
+        return spec_of(config)
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise InputError(f'{folder/"config.json"} does not describe a generator ({e!r}): it must be the one that fit wrote') from e
 
@@ -189,42 +190,54 @@ def _check_seed(
 def each_latent(
     latent_size:int, # numbers per latent
     seed:int=0, # latent i depends on the seed and on i alone
-): # an iterator without end of float32 [latent_size, 1, 1] on the CPU, from N(0, 1)
+    classes:dict=None, # those of the generator; None: it has none
+    label=None, # see `artgan.labels.label_weights`; None: by chance
+): # an iterator without end of float32 [latent_size, 1, 1] on the CPU, from N(0, 1), with classes followed by a label
     "The latents of a seed, one after the other"
     check_whole('latent_size', latent_size, 1)
     source = torch.Generator().manual_seed(_check_seed(seed))
-    return (torch.randn(int(latent_size), 1, 1, generator=source) for _ in itertools.count())
+    drawn = (torch.randn(int(latent_size), 1, 1, generator=source) for _ in itertools.count())
+    if not classes and label is None: return drawn
+    return (torch.cat(both) for both in zip(drawn, each_label(classes or {}, _check_seed(seed), label)))
 
 def draw_latents(
     n:int, # number of latents
     latent_size:int, # numbers per latent
     seed:int=0, # latent i depends on the seed and on i alone
-)->torch.Tensor: # float32 [n, latent_size, 1, 1] on the CPU, from N(0, 1)
+    classes:dict=None, # those of the generator; None: it has none
+    label=None, # see `artgan.labels.label_weights`; None: by chance
+)->torch.Tensor: # float32 [n, latent_size, 1, 1] on the CPU, from N(0, 1); with classes [n, latent_size + classes, 1, 1]
     "Latents from a seed, of which the first ones stay the same when more are drawn; InputError where an argument is no whole number"
     check_whole('n', n, 1)
-    return torch.stack([*itertools.islice(each_latent(latent_size, seed), n)])
+    return torch.stack([*itertools.islice(each_latent(latent_size, seed, classes, label), n)])
 
 # %% ../nbs/08a_weights.ipynb #9a5a9eb9
 def check_latents(
-    latents, # tensor or array [N, latent_size] or [N, latent_size, 1, 1], or without the first axis
-    latent_size:int, # numbers per latent that the generator takes
-)->torch.Tensor: # float32 [N, latent_size, 1, 1] on the CPU
+    latents, # tensor or array [N, latent_size] or [N, latent_size, 1, 1], or without the first axis; with or without a label
+    latent_size:int, # numbers per latent that the generator takes, without its label
+    classes:dict=None, # those of the generator; None: it has none
+    label=None, # to be painted, see `artgan.labels.label_weights`; None: the one in the latents, or else by chance
+)->torch.Tensor: # float32 [N, latent_size, 1, 1] on the CPU; with classes [N, latent_size + classes, 1, 1]
     "A caller's latents; raises `InputError` where they do not fit or are not finite"
-    latents = torch.as_tensor(latents).detach().cpu().float()
+    latents, whole = torch.as_tensor(latents).detach().cpu().float(), latent_size + len(classes or ())
     if latents.dim() in (1, 3): latents = latents[None]
-    if latents.dim() not in (2, 4) or not len(latents) or latents[0].numel() != latent_size:
-        raise InputError(f'a latent has shape {tuple(latents.shape)}; this generator takes [N, {latent_size}]')
+    if latents.dim() not in (2, 4) or not len(latents) or latents[0].numel() not in (latent_size, whole):
+        more = f', or [N, {whole}] with a label' if classes else ''
+        raise InputError(f'a latent has shape {tuple(latents.shape)}; this generator takes [N, {latent_size}]{more}')
     if not latents.isfinite().all(): raise InputError('a latent holds numbers that are not finite: draw another one')
-    return latents.reshape(len(latents), -1, 1, 1)
+    latents = latents.reshape(len(latents), -1, 1, 1)
+    return latents if latents.shape[1] == whole and label is None else with_labels(latents[:, :latent_size], classes, 0, label)
 
 def truncate(
-    latents:torch.Tensor, # of any shape, from N(0, 1)
+    latents:torch.Tensor, # [N, ...], from N(0, 1)
     truncation:float=None, # no number is to be further from 0; None: as they are
+    classes:int=0, # numbers at the end of each latent that are a label, and stay
 )->torch.Tensor: # from N(0, 1) cut off at both sides
     "More ordinary latents in the same order (Brock, Donahue and Simonyan 2019, by quantiles); `InputError` unless the bound is above 0"
     if truncation is None: return latents
     bound = torch.tensor(as_number('truncation', truncation, above=0), dtype=torch.float64)
     low, high = torch.special.ndtr(-bound), torch.special.ndtr(bound)
+    if classes: return torch.cat([truncate(latents[:, :-classes], truncation), latents[:, -classes:]], 1)
     return torch.special.ndtri(low + torch.special.ndtr(latents.double())*(high - low)).clamp(-bound, bound).to(latents.dtype)
 
 # %% ../nbs/08a_weights.ipynb #e67a989c
@@ -237,14 +250,16 @@ def generate(
     batch_size:int=64, # pictures computed at once
     latents:torch.Tensor=None, # [N, latent_size] or [N, latent_size, 1, 1], to be painted in place of `n` from `seed`
     truncation:float=None, # more ordinary pictures of fewer kinds, from about 0.5 to 2; None: as they come; see `truncate`
+    label=None, # a class, or how much of several, such as {'Monet': 1, 'Goya': 2}; None: by chance, as often as among the training pictures
 )->np.ndarray: # uint8 [n, height, width, channels]; four channels are RGBA as files have it, colour divided by alpha
     "New pictures from the saved weights of a run, in evaluation mode; InputError where an argument or the run is at fault"
     check_whole('n', n, 1)
     check_whole('batch_size', batch_size, 1)
     seed, device = _check_seed(seed), check_device(device)
     network, spec = load_network(run, device)
-    z = draw_latents(n, spec['latent_size'], seed) if latents is None else check_latents(latents, spec['latent_size'])
-    batches = truncate(z, truncation).split(int(batch_size))
+    size, classes = spec['latent_size'], spec.get('classes')
+    z = draw_latents(n, size, seed, classes, label) if latents is None else check_latents(latents, size, classes, label)
+    batches = truncate(z, truncation, len(classes or ())).split(int(batch_size))
     return torch.cat([to_bytes(network(batch.to(device))) for batch in progress(batches, desc='generating', unit=' batches')]).numpy()
 
 # %% ../nbs/08a_weights.ipynb #ab00f2a5
@@ -296,14 +311,16 @@ def save_pictures(
     run=None, # whose generator they are from, as in `generate`
     seed:int=0, # the one that `generate` got
     latents:torch.Tensor=None, # [n, latent_size, 1, 1], where they are not from a seed
+    label=None, # the one that `generate` got
 )->list: # the new files, in order
     "Write each picture with its latent into a PNG of its own, beside what is there; InputError where these do not go together"
     network, spec = load_network(run, 'cpu')
     digest, folder = weights_digest(network.state_dict()), Path(folder).expanduser()
     source = {'seed': _check_seed(seed)} if latents is None else {}
-    if latents is None: latents = draw_latents(len(pictures), spec['latent_size'], seed)
-    if latents.shape != (len(pictures), spec['latent_size'], 1, 1):
-        raise InputError(f"{len(pictures)} pictures of this generator need latents [{len(pictures)}, {spec['latent_size']}, 1, 1], "
+    if latents is None: latents = draw_latents(len(pictures), spec['latent_size'], seed, spec.get('classes'), label)
+    numbers = spec['latent_size'] + len(spec.get('classes', ()))
+    if latents.shape != (len(pictures), numbers, 1, 1):
+        raise InputError(f'{len(pictures)} pictures of this generator need latents [{len(pictures)}, {numbers}, 1, 1], '
                          f'these are {[*latents.shape]}')
     stem = free_series(folder, f"{f'seed{seed}' if source else 'picture'}-{digest[:8]}")
     paths = [folder/f'{stem}-{i:05d}.png' for i in range(len(pictures))]

@@ -26,7 +26,7 @@ def steps_on_meta(recipe, steps=4, micro_batch=None, **changes):
     run.begun = time.perf_counter()
     for _ in range(steps):
         real = torch.empty(8, config['channels'], 32, 32, device=meta).contiguous(memory_format=torch.channels_last)
-        run.count(len(real), run.train_on(real))
+        run.count(len(real), run.train_on(real, *([torch.zeros(8, dtype=torch.int64, device=meta)] if 'classes' in config else [])))
     assert run.step == steps and all(p.is_meta for p in run.G.parameters())
     return run
 
@@ -44,6 +44,11 @@ def test_no_network_reads_back(network): steps_on_meta(RECIPES['cpu'], network=n
 @pytest.mark.parametrize('loss', LOSSES)
 @pytest.mark.parametrize('network', ['fine', 'residual'])  # a generator with batch norm, and one without
 def test_nor_does_a_step_in_parts(network, loss): steps_on_meta(RECIPES['gpu'], network=network, loss=loss, micro_batch=4)
+
+
+@pytest.mark.parametrize('micro_batch', [None, 4])
+@pytest.mark.parametrize('name', ['cpu', 'gpu', 'sketch'])
+def test_nor_with_labels(name, micro_batch): steps_on_meta(RECIPES[name], classes={'a': 9, 'b': 9}, micro_batch=micro_batch)
 
 
 def test_nor_with_transparency(): steps_on_meta(RECIPES['cpu'], channels=4)

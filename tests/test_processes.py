@@ -40,6 +40,8 @@ cases = {
     'unpaired': (replace(cpu, loss='logistic', reuse_fakes=False), {}),  # the last batch has more generated pictures than real ones
     'spectral': (replace(cpu, network='spectral', loss='hinge', r1_gamma=0.), {}),
     'residual': (replace(cpu, network='residual', reuse_fakes=False), {}),
+    'classes': (replace(cpu, label_ramp=(0., 0.1)), {}),
+    'classes, in parts': (replace(cpu, label_ramp=(0., 0.1), network='residual', loss='hinge'), dict(micro_batch=8)),
     'in parts': (cpu, dict(micro_batch=8)),
     'in parts, unpaired': (replace(cpu, network='residual', loss='logistic', reuse_fakes=False), dict(micro_batch=4))}
 
@@ -49,14 +51,17 @@ def steps_of(case, processes=None):
     recipe, more = cases[case]
     last = 20 if case in RECIPES else 6
     size = 32 if recipe.network == 'dcgan' else 16
-    config = {**replace(recipe, width=4, latent_size=8, batch_size=24, ema=500 if recipe.ema else 0),
+    classes = {'classes': {'a': 20, 'b': 20, 'c': 18}} if case.startswith('classes') else {}
+    config = {**replace(recipe, width=4, latent_size=8, batch_size=24, ema=500 if recipe.ema else 0), **classes,
               'size': size, 'channels': 3, 'epochs': 8, 'minutes': None, 'mirror': True, 'seed': 3}
     n = 60 if more else 58  # the last batch of an epoch: 12 pictures, or two groups of four and two more, of which one of three processes has none
-    run = Trainer(config, torch.device('cpu'), Batches(demo_art(n, size=size)[0], 24, seed=3), precision='float32', processes=processes, **more)
+    batches = Batches(demo_art(n, size=size)[0], 24, seed=3)
+    batches.labels = torch.arange(n) % 3
+    run = Trainer(config, torch.device('cpu'), batches, precision='float32', processes=processes, **more)
     run.begun = 0.
     while run.step < last:
-        for real, _ in run.batches:
-            numbers = run.train_on(real.double().contiguous(memory_format=torch.channels_last))
+        for real, labels in run.batches:
+            numbers = run.train_on(real.double().contiguous(memory_format=torch.channels_last), labels if classes else None)
             run.count(run.taken(real), numbers)
         run.epoch, run.epoch_steps = run.epoch + 1, 0
     nets = {name: getattr(run, name).state_dict() for name in ('G', 'D', 'G_ema') if getattr(run, name) is not None}
