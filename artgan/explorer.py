@@ -151,6 +151,7 @@ def _of_class(self:Explorer, latents):
     mixed[self.first.value] = mixed.get(self.first.value, 0) + 1 - self.mix.value
     return with_labels(latents[:, :self.generator.latent_size], self.generator.classes, label=mixed)
 
+# %% ../nbs/12_explorer.ipynb #bc743ce6
 @patch
 def _set_menus(self:Explorer):
     "Let the menus show the label of the picture"

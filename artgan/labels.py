@@ -20,6 +20,7 @@ from .files import artist_of, folder_of
 # %% ../nbs/00f_labels.ipynb #690dc8af
 LABELS = {'folder': folder_of, 'artist': artist_of}
 
+# %% ../nbs/00f_labels.ipynb #16ad9b1d
 def read_table(
     path, # a .csv file of paths and labels; a first line with the word label in it names the columns
 )->dict: # path to label
@@ -50,6 +51,7 @@ def _from_table(table, files):
     if missing: raise InputError(f"{len(missing)} of {len(files)} pictures have no label in the table: {', '.join(missing[:3])}")
     return given
 
+# %% ../nbs/00f_labels.ipynb #2ee70583
 def labels_of(
     labels, # a key of `LABELS`, a function of the path, a dictionary or .csv file of path and label, or one label for each picture
     files, # the names of the pictures inside their source; None: they have none
@@ -76,6 +78,7 @@ def _shown(counts, most=12):
     shown = ', '.join(f'{name or "(no name)"} {count:,}' for name, count in [*counts.items()][:most])
     return shown + (f' and {len(counts) - most} more' if len(counts) > most else '')
 
+# %% ../nbs/00f_labels.ipynb #23d6b326
 def group(
     labels:list, # a word for each picture
     least:int=None, # classes of fewer pictures become one; None: those of fewer than `few` are refused
@@ -119,6 +122,7 @@ def label_batches(
 # %% ../nbs/00f_labels.ipynb #b151008f
 def _plain(name): return ''.join(c for c in str(name).casefold() if c.isalnum())
 
+# %% ../nbs/00f_labels.ipynb #d8a7e5b3
 def _class_of(name, classes):
     "Which class is meant"
     if name in classes: return list(classes).index(name)
@@ -129,6 +133,7 @@ def _class_of(name, classes):
     meant = next((f' (is {known!r} meant?)' for known in classes if near and _plain(known) == near[0]), '')
     raise InputError(f'{name!r} is none of the classes of this generator{meant}: {_shown(classes, 30)}')
 
+# %% ../nbs/00f_labels.ipynb #8734db4e
 def label_weights(
     label, # the name of a class, or a dictionary of names and how much is wanted of each
     classes:dict, # name of each class to the number of its pictures
@@ -156,6 +161,7 @@ def each_label(
     up_to = torch.tensor([*classes.values()], dtype=torch.float64).cumsum(0)
     while True: yield one[int(torch.searchsorted(up_to, torch.rand(1, dtype=torch.float64, generator=source)*up_to[-1], right=True))]
 
+# %% ../nbs/00f_labels.ipynb #0d982be7
 def with_labels(
     latents:torch.Tensor, # [N, latent_size, 1, 1]
     classes:dict, # name of each class to the number of its pictures; empty or None: there are none

@@ -6,8 +6,8 @@
 __all__ = ['sizes', 'NETWORKS', 'count_parameters', 'stage_channels', 'check_article_size', 'dcgan_generator',
            'dcgan_discriminator', 'MinibatchStd', 'plain_discriminator', 'fine_channels', 'has_batch_norm', 'UpConv',
            'SkipExcitation', 'PlainGenerator', 'Residual', 'Basis', 'residual_generator', 'residual_discriminator',
-           'ClassGenerator', 'ClassDiscriminator', 'generator', 'discriminator', 'build_pair', 'inner_layers',
-           'layer_table']
+           'ClassGenerator', 'ClassDiscriminator', 'spec_of', 'generator', 'discriminator', 'build_pair',
+           'inner_layers', 'layer_table']
 
 # %% ../nbs/02_models.ipynb #29def775
 import inspect
@@ -254,7 +254,6 @@ class ClassGenerator(nn.Module):
         z, label = latents.split([latents.shape[1] - len(self.classes), len(self.classes)], 1)
         return self.net(torch.cat([z, label*(self.fade*z.shape[1]**.5)], 1))
 
-# %% ../nbs/02_models.ipynb #a52778bc
 class ClassDiscriminator(nn.Module):
     "A discriminator that is told what a picture is said to show (Miyato and Koyama 2018)"
     def __init__(self,
@@ -313,6 +312,13 @@ def _drawing(seed):
     return _DrawFrom(torch.Generator(torch.empty(0).device).manual_seed(seed))
 
 # %% ../nbs/02_models.ipynb #079cf93d
+def spec_of(
+    config:dict, # of a run
+)->dict: # arguments for `generator`
+    "What it takes to build the generator of a run"
+    keys = ('network', 'size', 'latent_size', 'channels', 'width', *(['classes'] if config.get('classes') else []))
+    return {k: config[k] for k in keys}
+
 def generator(
     network:str='dcgan', # a key of `NETWORKS`
     size:int=64, # side of the pictures in pixels, or (height, width)

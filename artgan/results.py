@@ -335,9 +335,9 @@ class _Uses:
         path = Path(self.path)/'checkpoints/best.pt'
         return path if path.is_file() else None
 
-    def generate(self, n=64, seed=0, device=None, batch_size=64, latents=None, truncation=None):
+    def generate(self, n=64, seed=0, device=None, batch_size=64, latents=None, truncation=None, label=None):
         "New pictures from the saved weights, uint8 [n, height, width, channels], by `generate`"
-        return generate(self, n, seed, device, batch_size, latents, truncation)
+        return generate(self, n, seed, device, batch_size, latents, truncation, label)
 
     def score(self, data=None, n=2000, features='lite0', device=None):
         "All metrics of the generator, by `score_run`"

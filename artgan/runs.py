@@ -6,9 +6,9 @@
 __all__ = ['columns', 'metric_columns', 'run_format', 'run_path', 'History', 'read_history', 'as_columns', 'history_rows',
            'migrate', 'read_about', 'write_about', 'config_of_run', 'recipe_of_run', 'data_of_run', 'loss_of',
            'last_session', 'precision_of_run', 'deterministic_of_run', 'config_differences', 'open_run_folder',
-           'session_info', 'check_space', 'grid_path', 'save_samples', 'weights_digest', 'spec_of', 'pack_weights',
-           'save_weights', 'snapshot_path', 'save_snapshot', 'sample_grids', 'checkpoints', 'save_checkpoint',
-           'load_verified', 'load_checkpoint']
+           'session_info', 'check_space', 'grid_path', 'save_samples', 'weights_digest', 'pack_weights', 'save_weights',
+           'snapshot_path', 'save_snapshot', 'sample_grids', 'checkpoints', 'save_checkpoint', 'load_verified',
+           'load_checkpoint']
 
 # %% ../nbs/08_runs.ipynb #f9a6a85d
 import hashlib, json, math, os, pickle, platform, re, time, warnings, zipfile
@@ -23,6 +23,7 @@ import artgan
 from .core import InputError, free_space, json_digest, move_aside, told_where, written_whole, say
 from .modes import mode_of
 from .shapes import as_shape, grid_pictures
+from .models import spec_of
 from .recipes import Recipe, migrate_words
 from .step import draw_grid
 
@@ -346,13 +347,6 @@ def weights_digest(
     for name, tensor in sorted(weights.items()):
         h.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}'.encode() + tensor.contiguous().numpy().tobytes())
     return h.hexdigest()
-
-def spec_of(
-    config:dict, # of a run
-)->dict: # arguments for `artgan.models.generator`
-    "What it takes to build a generator"
-    keys = ('network', 'size', 'latent_size', 'channels', 'width')
-    return {**{k: config[k] for k in keys}, **({'classes': config['classes']} if config.get('classes') else {})}
 
 def pack_weights(
     weights:dict, # name to tensor on the CPU

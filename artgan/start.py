@@ -13,8 +13,8 @@ import torch
 from .core import InputError
 from .hub_files import local
 from .shapes import as_shape, shown_shape
-from .models import discriminator, generator
-from .runs import load_checkpoint, read_about, run_path, spec_of
+from .models import discriminator, generator, spec_of
+from .runs import load_checkpoint, read_about, run_path
 from .weights import PAINTINGS, draw_latents, images_seen, load_discriminator, load_network, read_pickle
 
 # %% ../nbs/08d_start.ipynb #4a9ed0b1
@@ -45,12 +45,13 @@ def read_start(
 
 # %% ../nbs/08d_start.ipynb #77bf5117
 def networks_from(
-    begun:dict, # as `read_start` gives it
+    begun:dict, # as `read_start` gives it; None: the run has new networks
     size, # of the new run
     channels:int, # of the new run
     asked:dict={}, # fields of the recipe that the caller named
 )->dict: # fields of a recipe: network, width, latent_size
     "The networks of the new run; raises `InputError` where the old ones do not lead to them"
+    if begun is None: return {}
     spec, path = begun['spec'], begun['path']
     if spec['channels'] != channels:
         raise InputError(f"the pictures have {channels} channels, and the networks of {path} {spec['channels']}: pass the mode of that run")

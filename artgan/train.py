@@ -175,20 +175,26 @@ def _follow(group, data, path, device, threads, crop, hold_out, seed, frames, ev
             with stop_on_interrupt() as run.stop: run.run()
         return Run(path, run.sampler.eval(), run.D.eval(), as_columns(run.history.rows), run.epoch, run.notes)
 
+# %% ../nbs/11_train.ipynb #4d4ac655
+def _by_file(labels, data):
+    "Labels as they are, but a list beside a list of files as a dictionary: files are decoded in the order of their names"
+    if not is_files(data) or not isinstance(labels, (list, tuple, np.ndarray, torch.Tensor)): return labels
+    if not isinstance(data, (list, tuple)) or len(labels) != len(data):
+        raise InputError(f'labels is a list of {len(labels)}, and which picture of {data_name(data)} each belongs to is not known: '
+                         'pass a function of the path, or a dictionary or a .csv file of path and label')
+    return dict(zip([as_path(file, 'a file').as_posix() for file in data], map(str, np.asarray(labels).tolist())))
+
 # %% ../nbs/11_train.ipynb #8ae1f353
-def _plain_labels(labels, least, batches, data, path, show):
+def _plain_labels(labels, least, batches, data, path, show, begun=None):
     "Labels the batches, where that is asked for or the run has labels; what config.json says of it"
     known = (config_of_run(path) or {}).get('labels') if path else None
+    if labels is None and not known:
+        if begun: with_classes(begun, None)  # which says where that cannot be
+        return {}
     if labels is None:
-        if not known: return {}
         if known['source'] == 'own': raise InputError(f'{path} was trained with labels of your own: pass the same labels to go on')
         labels, least = known['source'], known['least'] if least is None else least
-    if is_files(data) and isinstance(labels, (list, tuple, np.ndarray, torch.Tensor)):
-        if not isinstance(data, (list, tuple)) or len(labels) != len(data):
-            raise InputError(f'labels is a list of {len(labels)}, and which picture of {data_name(data)} each belongs to is not known: '
-                             'pass a function of the path, or a dictionary or a .csv file of path and label')
-        labels = dict(zip([as_path(file, 'a file').as_posix() for file in data], map(str, np.asarray(labels).tolist())))
-    return label_batches(batches, labels, least, bool(show))
+    return label_batches(batches, _by_file(labels, data), least, bool(show))
 
 # %% ../nbs/11_train.ipynb #b1bce2bb
 def _say_if_changed(start, path, known):
@@ -249,9 +255,8 @@ def fit(
 )->Run:
     "Train a GAN on pictures, or continue the run that `out` holds. Raises InputError for what cannot work, before anything is written"
     (epochs, minutes), show = _plain_length(epochs, minutes), _plain_show(show)
-    size, start_idx = as_size('size', size, optional=True), as_whole('start_idx', start_idx, 0)
-    seed, score_every = as_whole('seed', seed, 0, 2**63 - 1), as_whole('score_every', score_every, 0, optional=True)
-    micro_batch = as_whole('micro_batch', micro_batch, 1, optional=True)
+    size, start_idx, seed = as_size('size', size, optional=True), as_whole('start_idx', start_idx, 0), as_whole('seed', seed, 0, 2**63 - 1)
+    score_every, micro_batch = (as_whole(*a, optional=True) for a in (('score_every', score_every, 0), ('micro_batch', micro_batch, 1)))
     threads = as_whole('threads', threads, 1, max(os.cpu_count() or 1, torch.get_num_threads()), optional=True)
     crop, hold_out = as_choice('crop', crop, crops), as_number('hold_out', hold_out, least=0, below=1)
     mirror, compile, fresh = map(as_flag, ('mirror', 'compile', 'fresh'), (mirror, compile, fresh))
@@ -271,11 +276,10 @@ def fit(
         wanted, was = (None, None) if fresh else (data_of_run(path), (config_of_run(path) or {}).get('mode'))
         source = frames_of(data, frames, every)
         batches, about = open_data(source, size, recipe.batch_size, crop, hold_out, seed, device, wanted, mode, was, bool(show))
-        networks = networks_from(begun, about['size'], about['channels'], changes) if begun else {}
+        networks = networks_from(begun, about['size'], about['channels'], changes)
         recipe = make_recipe(recipe, batch_size=about.pop('batch_size'), **networks)  # batches ready made have their own size
         recipe.validate(about['size'], about['channels'])
-        known = {**known, **_plain_labels(labels, least, batches, data, old, show)}
-        if begun: with_classes(begun, known.get('classes'))
+        known.update(_plain_labels(labels, least, batches, data, old, show, begun))
         config = dict(**recipe, **about, epochs=epochs, minutes=minutes, crop=crop, mirror=mirror, hold_out=hold_out,
                       seed=seed, start_idx=start_idx, deterministic=deterministic, compile=compile, **known)
         micro_batch = _plain_parts(micro_batch, recipe, about['size'], about['channels'], device, old)

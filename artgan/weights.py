@@ -21,8 +21,8 @@ from .core import InputError, as_new_file, as_number, check_device, check_whole,
 from .hub_files import local
 from .data import to_bytes
 from .labels import each_label, with_labels
-from .models import discriminator, generator
-from .runs import checkpoints, load_verified, pack_weights, run_path, spec_of, weights_digest
+from .models import discriminator, generator, spec_of
+from .runs import checkpoints, load_verified, pack_weights, run_path, weights_digest
 
 # %% ../nbs/08a_weights.ipynb #7f25434e
 def read_pickle(
