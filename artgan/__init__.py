@@ -9,7 +9,7 @@ _home = dict(fit='train', Run='results', RECIPES='recipes', load_images='data', 
              download='kaggle', generate='weights', score_run='results', plot_losses='results', make_video='video', show_video='video',
              explore='explorer', breed='explorer', walk='walks', project='walks', replay='replays', nearest='originality',
              export_onnx='onnx_export', share_run='share', write_samples='samples', write_grid='samples', cut_out='samples',
-             watch='watching', load='latents', push_to_hub='hub', TensorBoard='trackers', MLflow='trackers')
+             watch='watching', load='latents', score_classes='class_scores', push_to_hub='hub', TensorBoard='trackers', MLflow='trackers')
 
 
 def __getattr__(name):

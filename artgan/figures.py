@@ -186,7 +186,8 @@ def plot_latent_scaling(
     side = 1.05*len(values), 1.08*len(latents) + 0.5
     fig, axes = plt.subplots(len(latents), len(values), figsize=side, squeeze=False, layout='constrained', FigureClass=PlotFigure)
     for row, z in zip(axes, latents):
-        pictures = over_checkerboard(generator(torch.stack([z*v for v in values])))
+        z, label = z.split([generator.latent_size, len(generator.classes)])
+        pictures = over_checkerboard(generator(torch.stack([torch.cat([z*v, label]) for v in values])))
         for ax, picture in zip(row, pictures): ax.imshow(picture.squeeze(), cmap='gray'); ax.axis('off')
     for ax, v in zip(axes[0], values): ax.set_title(f'{v:g}', fontsize='small')
     fig.suptitle('Latent scaling: every row is one latent, multiplied', fontsize='medium')

@@ -257,6 +257,7 @@ def config_differences(
 
 def _difference(name, old, new):
     "One of them, in words"
+    if name == 'labels': return f"labels: {'other ones' if old and new else 'none there' if new else 'none now'}"
     if name != 'data' or not (old and new): return f'{name}: {old!r} there, {new!r} now'
     before, now = old.get('pictures'), new.get('pictures')
     prints = f"fingerprint {old.get('fingerprint')} there, {new.get('fingerprint')} now"

@@ -99,10 +99,10 @@ def _frames(generator, latents, pixels):
     for batch in progress(latents.split(64), desc='walk', unit=' batches'):
         for picture in generator(batch): yield np.asarray(over_checkerboard(enlarge(picture, pixels, 2)).convert('RGB'))
 
-def _each_label(label, n): # a label for each of n points
-    if not isinstance(label, (list, tuple)): return [label]*n
-    if len(label) != n: raise InputError(f'there are {len(label)} labels for {n} seeds: pass one for each, or a single one')
-    return label
+def _points(seeds, label, generator): # the latents to pass through
+    if not isinstance(label, (list, tuple)): return to_latents(seeds, generator, label)
+    if len(label) != len(seeds): raise InputError(f'there are {len(label)} labels for {len(seeds)} seeds: pass one for each, or a single one')
+    return torch.cat([to_latents(*pair) for pair in zip(seeds, [generator]*len(seeds), label)])
 
 # %% ../nbs/12a_walks.ipynb #5d9a843b
 def walk(
@@ -120,8 +120,7 @@ def walk(
     "A film through latents, and its strip of stills; raises `InputError` before anything is written"
     seeds, path = _check_walk(seeds, seconds, fps, pixels, out)
     generator = LoadedGenerator(run, device)
-    points = torch.cat([to_latents(seed, generator, one) for seed, one in zip(seeds, _each_label(label, len(seeds)))])
-    latents = path_through(points, max(1, round(seconds*fps)), loop, ease, len(generator.classes))
+    latents = path_through(_points(seeds, label, generator), max(1, round(seconds*fps)), loop, ease, len(generator.classes))
     path = path or free_name(generator.folder, 'walk', '.webm', '.png')
     size = fitted(generator.shape, pixels, step=2)[::-1]  # width and height
     write_film(path, _frames(generator, latents, pixels), len(latents), fps, size)
