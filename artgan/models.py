@@ -252,7 +252,7 @@ class ClassGenerator(nn.Module):
 
     def forward(self, latents): # [B, latent_size + classes, 1, 1] -> pictures [B, channels, height, width] in [-1, 1]
         z, label = latents.split([latents.shape[1] - len(self.classes), len(self.classes)], 1)
-        return self.net(torch.cat([z, label*(self.fade*z.shape[1]**.5)], 1))
+        return self.net(torch.cat([z, 2*self.fade*label], 1))
 
 class ClassDiscriminator(nn.Module):
     "A discriminator that is told what a picture is said to show (Miyato and Koyama 2018)"
