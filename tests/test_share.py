@@ -130,6 +130,50 @@ def test_grey_transparent_and_upright(browser, tmp_path, channels):
     assert page.inner_text('#card dd') == '</script><b>none</b>' and not errors
 
 
+def test_with_classes(browser, tmp_path):
+    "A menu: of the picture that is there another class, of new ones the chosen class; walks, breeding and PNGs keep labels"
+    classes = {'2': 30, 'portraits': 20, '10': 10}  # numbers, which JavaScript would sort
+    about = dict(network='plain', size=32, latent_size=8, channels=3, width=8, classes=classes)
+    G = new_generator(**about, seed=3)
+    G(draw_latents(32, 8, 1, classes))
+    weights, file = tmp_path/'G.safetensors', tmp_path/'page.html'
+    weights.write_bytes(pack_weights(G.state_dict(), about))
+    share_run(weights, file, runtime=runtime)
+    page, errors = opened(browser, file.as_uri(), 390, 844)
+    here, z = LoadedGenerator(weights, 'cpu'), draw_latents(12, 8, 2, classes)
+    assert np.abs(painted(page, z)[..., :3].astype(int) - here(z)).max() <= 3
+    def latent(): return page.evaluate('[...artgan.latent()]')
+    def drawn(n): return [page.evaluate("document.getElementById('new').click(), [...artgan.latent()]")[8:] for _ in range(n)]
+    assert {tuple(x) for x in drawn(60)} == {(1, 0, 0), (0, 1, 0), (0, 0, 1)}, 'any'
+    before = latent()
+    page.select_option('#kind', 'portraits')
+    assert latent()[:8] == before[:8] and latent()[8:] == [0, 1, 0] and drawn(3) == [[0, 1, 0]]*3
+    page.locator('#sliders input').first.fill('3')
+    page.select_option('#kind', '10')
+    assert latent()[8:] == [0, 0, 1] and page.locator('#sliders input').first.input_value() == '3', 'sliders stay where they are'
+    page.click('#back')
+    assert latent()[8:] == [0, 1, 0]
+    page.locator('#nine button').nth(4).click()
+    parent = latent()
+    page.locator('#nine button').nth(5).click()
+    other = latent()
+    page.click('#next')
+    page.wait_for_timeout(500)
+    for i in range(2, 9):
+        page.locator('#nine button').nth(i).click()
+        assert latent()[8:] in (parent[8:], other[8:]), 'a child has the class of a parent'
+    page.select_option('#kind', '2')
+    page.click('#walk')
+    page.wait_for_timeout(700)
+    page.click('#walk')
+    assert abs(sum(latent()[8:]) - 1) < 1e-5
+    with page.expect_download() as download: page.keyboard.press('s')
+    download.value.save_as(tmp_path/'kept.png')
+    assert torch.equal(read_latent(tmp_path/'kept.png', here).flatten(), torch.tensor(latent()))
+    assert page.evaluate('document.documentElement.scrollWidth') <= 390 and not errors
+    shot(page, 'share-classes')
+
+
 def test_how_long_a_picture_takes(browser, folder, capsys):
     page, _ = opened(browser, (folder/'paintings.html').as_uri())
     times = page.evaluate("""async () => { const found = []; for (let i = 0; i < 21; i++) { const z = [artgan.latent()], begun = performance.now();
