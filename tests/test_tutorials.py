@@ -11,8 +11,7 @@ tutorials = [p for p in sync.notebooks() if 'tutorials' in p.parts]
 
 # what is said in a tutorial, and what is less of the same
 SHORTER = {
-    'by_artist': [("told = fit(files, EPOCHS or 50, labels='artist',", "told = fit(files, EPOCHS or 50, labels='artist', least=1,"), ("'faded in': fit(files, EPOCHS or 20, labels='artist',", "'faded in': fit(files, EPOCHS or 20, labels='artist', least=1,"),
-        ("labels='artist', label_ramp", "labels='artist', least=1, label_ramp")],
+    'by_artist': [("EPOCHS or 20, labels='artist', out", "EPOCHS or 20, labels='artist', least=1, out"), ("labels='artist', label_ramp", "labels='artist', least=1, label_ramp")],
     'best_artworks': [('bench(seconds=60', 'bench(size=32, seconds=0.1')],
     'explore': [('found = project(RUN, ', 'import artgan.walks; artgan.walks._candidates = 20\nfound = project(RUN, steps=3, tries=1, picture=')],
     'shapes': [('batch_size=BATCH, hold_out=0.1', 'batch_size=BATCH, hold_out=0.2'), ('(len(pictures), 0.1)', '(len(pictures), 0.2)'), ('demo_sprites(2000)', 'demo_sprites(66)')],
