@@ -92,7 +92,8 @@ def plot(self:ClassScore):
         ax.set_xticks(range(len(names)), names, rotation=90, fontsize=7); ax.set_yticks(range(len(names)), names, fontsize=7)
         ax.set_title(title, fontsize='medium'); ax.set_xlabel('taken for', fontsize='small')
     axes[0].set_ylabel('asked for', fontsize='small')
-    said = f'Of 100 pictures of each class, {100*self.top1:.0f} generated and {100*self.real_top1:.0f} real ones are taken for themselves'
+    real = f' and {100*self.real_top1:.0f} real ones' if self.real_top1 == self.real_top1 else ''
+    said = f'Of 100 pictures of each class, {100*self.top1:.0f} generated{real} are taken for themselves'
     fig.suptitle(said, fontsize='medium')
     return fig
 

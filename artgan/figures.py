@@ -76,7 +76,10 @@ def logits_over_time(
     data=None, # its pictures; None: where the run had them
     n:int=256, # of each kind
 )->dict: # epoch to {kind: logits [n]}, with the median of the generated ones at zero
-    "Logits of each snapshot's discriminator for real, held-out and generated pictures; raises `InputError` where the pictures are missing"
+    """Logits of each snapshot's discriminator for real, held-out and generated pictures, where there are classes without their part.
+
+    Raises `InputError` where the pictures are missing.
+    """
     check_whole('n', n, 1)
     pictures, held = run_pictures(run, data)
     images, found = as_bytes(getattr(pictures, 'images', pictures), lay=False), {}

@@ -7,7 +7,7 @@ __all__ = ['LABELS', 'few', 'other', 'read_table', 'labels_of', 'group', 'label_
            'with_labels', 'rows_of_classes']
 
 # %% ../nbs/00f_labels.ipynb #3bed1e99
-import csv, difflib, math, os
+import csv, difflib, io, math, os
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
@@ -25,16 +25,16 @@ def read_table(
     path, # a .csv file of paths and labels; a first line with the word label in it names the columns
 )->dict: # path to label
     "Labels out of a table; raises `InputError` where it is none"
-    try: rows = [row for row in csv.reader(as_path(path, 'labels').read_text(encoding='utf-8-sig').splitlines()) if row]
+    try: rows = [row for row in csv.reader(io.StringIO(as_path(path, 'labels').read_text(encoding='utf-8-sig'))) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as e: raise InputError(f'{path} cannot be read as a table of path,label: {e}') from e
-    short = next((i for i, row in enumerate(rows) if len(row) < 2), None)
-    if not rows or short is not None:
-        raise InputError(f"{path} is no table of path,label: {'it is empty' if not rows else f'line {short + 1} has one column'}")
-    names = [cell.strip().lower() for cell in rows[0]]
-    at = names.index('label') if 'label' in names else None
-    if at is None: return {row[0].strip(): row[1].strip() for row in rows}
-    where = next((i for i, name in enumerate(names) if name in ('path', 'file', 'filename', 'file_name', 'name', 'image')), int(at == 0))
-    return {row[where].strip(): row[at].strip() for row in rows[1:]}
+    if not rows: raise InputError(f'{path} is no table of path,label: it is empty')
+    names, of_paths = [cell.strip().lower() for cell in rows[0]], ('path', 'file', 'filename', 'file_name', 'name', 'image')
+    named = 'label' in names
+    at = names.index('label') if named else 1
+    where = next((i for i, name in enumerate(names) if name in of_paths), int(at == 0)) if named else 0
+    short = next((i for i, row in enumerate(rows, 1) if len(row) <= max(at, where)), None)
+    if short: raise InputError(f'{path} is no table of path,label: row {short} has {len(rows[short - 1])} of {max(at, where) + 1} columns')
+    return {row[where].strip(): row[at].strip() for row in rows[named:]}
 
 # %% ../nbs/00f_labels.ipynb #2041f442
 def _from_table(table, files):
@@ -170,8 +170,7 @@ def with_labels(
 )->torch.Tensor: # [N, latent_size + classes, 1, 1], on the same device
     "Latents with a label at their end, as a generator with classes takes them"
     if not classes and label is None: return latents
-    if not classes: label_weights(label, {})  # says that there are none
-    labels = each_label(classes, seed, label)
+    labels = each_label(classes or {}, seed, label)
     return torch.cat([latents, torch.stack([next(labels) for _ in latents]).to(latents)], 1)
 
 # %% ../nbs/00f_labels.ipynb #3366c4b1

@@ -283,9 +283,9 @@ def _pair(network):
     raise InputError(f"network is {network!r}; known are {', '.join(map(repr, NETWORKS))}. "
                      f"A pair of your own is made known by artgan.models.NETWORKS[name] = (generator, discriminator).")
 
-def _for_classes(network, make, classes):
+def _check_classes(network, make):
     "Refuse classes where the pair does not take them"
-    if not classes or 'classes' in inspect.signature(make).parameters: return len(classes or ())
+    if 'classes' in inspect.signature(make).parameters: return
     what = "the article's own pair" if network == 'dcgan' else 'a pair whose discriminator has no parameter `classes`'
     raise InputError(f"network {network!r} is {what}, which knows no classes: leave labels out, or take another network, such as 'fine'")
 
@@ -342,8 +342,8 @@ def discriminator(
     classes:dict=None, # name of each class to the number of its pictures; None: there are none
 )->nn.Module: # pictures [B, channels, height, width] in [-1, 1], with classes also labels [B, classes] -> logits [B, 1]
     "A new discriminator, with random weights; `InputError` for an unknown name or size, or a pair that knows no classes"
-    make = _pair(network)[1]
-    more = {'classes': _for_classes(network, make, classes)} if classes else {}
+    make, more = _pair(network)[1], {'classes': len(classes)} if classes else {}
+    if classes: _check_classes(network, make)
     with _drawing(seed): net = make(size=as_size('size', size), channels=channels, width=width, **more)
     return ClassDiscriminator(net, classes) if classes else net
 
@@ -358,8 +358,8 @@ def build_pair(
     classes:dict=None, # name of each class to the number of its pictures; None: there are none
 )->tuple: # a generator and a discriminator, as `torch.manual_seed(seed)` and building one after the other would give them
     "A new pair from one seed, without touching torch's global random numbers; `InputError` for an unknown name or size"
-    G = dict(network=network, size=size, latent_size=latent_size, channels=channels, width=width, classes=classes)
-    with _drawing(seed): return generator(**G), discriminator(**{k: v for k, v in G.items() if k != 'latent_size'})
+    both = dict(network=network, size=size, channels=channels, width=width, classes=classes)
+    with _drawing(seed): return generator(**both, latent_size=latent_size), discriminator(**both)
 
 # %% ../nbs/02_models.ipynb #63ab0d23
 def _macs(layer, x, y): # multiply-accumulates of one layer for one input

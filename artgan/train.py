@@ -166,7 +166,7 @@ def _follow(group, data, path, device, threads, crop, hold_out, seed, frames, ev
                                config['data']['fingerprint'], config['mode'], None, False)
     if about['data']['fingerprint'] != config['data']['fingerprint']:
         raise InputError(f'{data} holds other pictures for process {group.rank} than for the first one: copy the folder once more')
-    _plain_labels(labels, least, batches, data, path, False)
+    _plain_labels(labels, least, batches, data, config, False)
     group.put('ready', True)
     with torch_settings(device, config['deterministic']), using_threads(threads or torch.get_num_threads()):
         run = Trainer(config, device, batches, None, (), None, told['precision'], told['micro_batch'], group)
@@ -185,14 +185,14 @@ def _by_file(labels, data):
     return dict(zip([as_path(file, 'a file').as_posix() for file in data], map(str, np.asarray(labels).tolist())))
 
 # %% ../nbs/11_train.ipynb #8ae1f353
-def _plain_labels(labels, least, batches, data, path, show, begun=None):
-    "Labels the batches, where that is asked for or the run has labels; what config.json says of it"
-    known = (config_of_run(path) or {}).get('labels') if path else None
+def _plain_labels(labels, least, batches, data, config, show, begun=None):
+    "Labels the batches, where that is asked for or the run, of which `config` is known, has labels; what config.json says of it"
+    known = (config or {}).get('labels')
     if labels is None and not known:
         if begun: with_classes(begun, None)  # which says where that cannot be
         return {}
     if labels is None:
-        if known['source'] == 'own': raise InputError(f'{path} was trained with labels of your own: pass the same labels to go on')
+        if known['source'] == 'own': raise InputError('this run was trained with labels of your own: pass the same labels to go on')
         labels, least = known['source'], known['least'] if least is None else least
     return label_batches(batches, _by_file(labels, data), least, bool(show))
 
@@ -279,7 +279,7 @@ def fit(
         networks = networks_from(begun, about['size'], about['channels'], changes)
         recipe = make_recipe(recipe, batch_size=about.pop('batch_size'), **networks)  # batches ready made have their own size
         recipe.validate(about['size'], about['channels'])
-        known.update(_plain_labels(labels, least, batches, data, old, show, begun))
+        known.update(_plain_labels(labels, least, batches, data, old and config_of_run(old), show, begun))
         config = dict(**recipe, **about, epochs=epochs, minutes=minutes, crop=crop, mirror=mirror, hold_out=hold_out,
                       seed=seed, start_idx=start_idx, deterministic=deterministic, compile=compile, **known)
         micro_batch = _plain_parts(micro_batch, recipe, about['size'], about['channels'], device, old)

@@ -145,11 +145,11 @@ def clock(self:Trainer):
 
 # %% ../nbs/10b_trainer.ipynb #da89e3f4
 @patch
-def label_of(self:Trainer,
+def hear_labels(self:Trainer,
     classes:torch.Tensor, # int64 [B]
     progress:float, # part of the run that is done, from 0 to 1
 )->torch.Tensor: # [B, classes] on the device
-    "What both networks are told of a batch, and how much they are to hear of it"
+    "Let both networks hear as much of labels as is due by now; and what they are told of this batch"
     for net in (self.G, self.D): net.fade.fill_(self.recipe.label_fade(progress))
     return self.labels[classes.to(self.device, non_blocking=True)]
 
@@ -200,7 +200,7 @@ def train_on(self:Trainer,
     share = self.processes and Share(self.processes, B, n, self.compared)
     if self.config['mirror']: real = random_flip(real, self.latents, share and torch.rand(B, generator=self.latents)[share.real])
     latents = [z if z is None or not share else z[share.fake] for z in (self.draw(n), None if recipe.reuse_fakes else self.draw(n))]
-    label = self.label_of(classes, progress) if told else None
+    label = self.hear_labels(classes, progress) if told else None
     if told: latents = [z if z is None else torch.cat([z, label[..., None, None].to(z.dtype)], 1) for z in latents]
     nets = (self.G, self.D) if r1_gamma else self.compiled  # double backward does not pass through a compiled network
     in_parts = self.micro_batch and self.micro_batch < (share.largest if share else B)

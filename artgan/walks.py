@@ -102,7 +102,7 @@ def _frames(generator, latents, pixels):
 def _points(seeds, label, generator): # the latents to pass through
     if not isinstance(label, (list, tuple)): return to_latents(seeds, generator, label)
     if len(label) != len(seeds): raise InputError(f'there are {len(label)} labels for {len(seeds)} seeds: pass as many, or a single one')
-    return torch.cat([to_latents(*pair) for pair in zip(seeds, [generator]*len(seeds), label)])
+    return torch.cat([to_latents(seed, generator, one) for seed, one in zip(seeds, label)])
 
 # %% ../nbs/12a_walks.ipynb #5d9a843b
 def walk(

@@ -90,6 +90,7 @@ def test_labels_of_pictures_in_memory(art, tmp_path):
     run = fit(art, 1, out=tmp_path/'own', labels=np.array(names), least=1, **{**tiny, 'size': None})
     assert list(run.generator.classes) == ['stripes', 'discs', 'spots']
     with pytest.raises(InputError, match='same labels'): fit(art, 2, out=tmp_path/'own', **{**tiny, 'size': None})
+    assert 'classes' not in config_of_run(fit(art, 1, out=tmp_path/'own', fresh=True, **{**tiny, 'size': None}).path), 'begun afresh, without'
     with pytest.raises(InputError, match='there are 3 labels for 20'): fit(art, 1, out=tmp_path/'b', labels=names[:3], **{**tiny, 'size': None})
     with pytest.raises(InputError, match='batches ready made'): fit([torch.zeros(8, 3, 32, 32)], 1, out=tmp_path/'b', labels=names, recipe='cpu', device='cpu', width=4)
 

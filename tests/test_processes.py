@@ -179,12 +179,13 @@ class Workers:
 
 @needs_fork
 def test_a_run_goes_on_with_another_number_of_processes(tmp_path, pictures):
-    "Begun with two, then alone, with three, and alone: one folder, one history, written by one process"
-    given = {**folder, 'batch_size': 12}
+    "Begun with two, then alone, with three, and alone: one folder, one history, written by one process; and with labels, which each finds for itself"
+    labels = dict(labels={f'{i:02}.png': 'ab'[i % 2] for i in range(20)}, least=1)
+    given = {**folder, 'batch_size': 12, **labels}
     for n, epochs in zip((2, 1, 3, 1), (1, 2, 3, 4)):
         if n == 1: fit(pictures, out='run', **{**given, 'epochs': epochs}, show=False)
         else:
-            codes, said = Workers(n, pictures, out='run', batch_size=12, epochs=epochs).join()
+            codes, said = Workers(n, pictures, out='run', batch_size=12, epochs=epochs, **labels).join()
             assert codes == [0]*n and f'Epoch [{epochs}/{epochs}]' in said[0] and not any(said[1:]), said
     once = fit(pictures, out='once', **{**given, 'epochs': 4}, show=False)
     history = read_history('run')
