@@ -9,7 +9,7 @@ __all__ = ['half_life', 'rise', 'most', 'adapt']
 import torch
 
 # %% ../nbs/07a_adapt.ipynb #fc019a7c
-half_life, rise, most = 256, 50_000, 0.7  # pictures remembered; pictures from p = 0 to 1; the highest p
+half_life, rise, most = 256, 50_000, 0.6  # pictures remembered; pictures from p = 0 to 1; the highest p
 
 @torch.no_grad()
 def adapt(

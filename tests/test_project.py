@@ -89,6 +89,15 @@ def wrong_imports(source, module, order):
         if name and name.startswith('_') and not name.startswith('__'): yield f'{module} imports the private {used}.{name}'
 
 
+def test_no_notebook_leaves_the_environment_changed():
+    "nbdev_test runs many notebooks in one process: what one leaves behind, another finds. `patch` gives back what was there"
+    changes = re.compile(r'^os\.environ(\[[^\]]+\] *=|\.(update|pop|setdefault)\()')
+    assert changes.match("os.environ['HF_HOME'] = 'x'") and changes.match('os.environ.pop(x)') and not changes.match("with patch.dict(os.environ, A='1'):")
+    left = [(str(p.relative_to(root)), line) for p in notebooks for c in json.loads(p.read_text())['cells'] if c['cell_type'] == 'code'
+            for line in ''.join(c['source']).splitlines() if changes.match(line)]
+    assert left == [('nbs/10g_trackers.ipynb', "os.environ['MLFLOW_DISABLE_TELEMETRY'] = 'true'")], left  # it is read where it is imported
+
+
 def test_the_look_at_imports_sees_every_form():
     order = ['low', 'middle', 'high']
     for line in ('from artgan.high import x', 'from .high import x', 'import artgan.high', 'def f():\n    from .high import x', 'class A:\n    def f(self): import artgan.high as h', 'from .middle import x'):
