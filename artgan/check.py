@@ -35,12 +35,14 @@ def _kept(ratios, size):
 def _upright(img):
     "Height and width of a picture as it is shown, and its EXIF orientation"
     turned = img.getexif().get(0x0112, 1)
-    return img.size if turned in range(5, 9) else img.size[::-1], turned
+    if img.format not in ('JPEG', 'MPO'): img.load()  # Pillow turns a TIFF then, and has the mode of an icon; a JPEG can wait
+    still = img.getexif().get(0x0112, 1)
+    return img.size if still in range(5, 9) else img.size[::-1], turned
 
 # %% ../nbs/01c_check.ipynb #0a49f16e
-def _notes(data, img, size, crop, see_through=0., mode='RGB', every_frame=False):
-    "What is worth knowing of a picture that Pillow has opened, in a few words each"
-    ((h, w), turned), (height, width) = _upright(img), as_shape('size', size)
+def _notes(data, img, upright, size, crop, see_through=0., mode='RGB', every_frame=False):
+    "What is worth knowing of a picture that Pillow has opened, in a few words each; `upright` is what `_upright` says of it"
+    ((h, w), turned), (height, width) = upright, as_shape('size', size)
     deep = img.mode == 'F' or img.mode.startswith('I') or (img.format == 'PNG' and data[24] == 16)
     found = [('smaller than the training size', f'{w} x {h}, enlarged to {width} x {height}')] if h < height or w < width else []
     if (kept := _kept(h/w, size)) < 0.5:
@@ -122,10 +124,11 @@ def groups(self:ImageReport):
 # %% ../nbs/01c_check.ipynb #c22cf756
 def _advice(shapes, size, worth=0.05):
     "A sentence on the shape that would keep most of these pictures, where it keeps clearly more; otherwise nothing"
+    if not len(shapes): return ''
     ratios = np.array([h/w for h, w in shapes])
     def kept(s): return _kept(ratios, s).mean()
     best = max(shapes_with(min(as_shape('size', size))), key=lambda s: round(kept(s), 2), default=size)  # the smallest of equals
-    if not len(ratios) or kept(best) < kept(size) + worth: return ''
+    if kept(best) < kept(size) + worth: return ''
     kinds = {'upright': ratios > 1.1, 'wide': ratios < 1/1.1, 'about square': np.abs(np.log(ratios)) <= np.log(1.1)}
     kind = 'about square' if best[0] == best[1] else 'upright' if best[0] > best[1] else 'wide'
     is_so = 'is' if (n := kinds[kind].sum()) == 1 else 'are'
@@ -217,8 +220,9 @@ def check_images(
     notes, digests, squares, checked, facts = {}, {}, {}, [], {}
     def look(file, data, img):  # by several threads, each for files of its own
         digests[file.name] = hashlib.sha256(data).digest()
-        facts[file.name] = img.format, _upright(img)[0], getattr(img, 'n_frames', 1), transparency(img)
-        notes[file.name] = _notes(data, img, size, crop, facts[file.name][-1], mode, bool(several))
+        upright = _upright(img)
+        facts[file.name] = img.format, upright[0], getattr(img, 'n_frames', 1), transparency(img)
+        notes[file.name] = _notes(data, img, upright, size, crop, facts[file.name][-1], mode, bool(several))
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', module='PIL')  # what Pillow finds odd, but reads
         for image, file in (several.decode_all if several else decode_all)(files, size, crop, workers, show, look, mode=mode):

@@ -150,9 +150,11 @@ def _compare(args):
 
 def _watch(args): watch(args.run, **_given(args, 'run'))
 
-def _share(args): say(share_run(args.run, args.out, **_given(args, 'run', 'out')))
+def _scored(args): return dict(score=score_run(args.run)) if 'score' in args else {}
 
-def _push(args): say(push_to_hub(args.run, args.name, **_given(args, 'run', 'name')))
+def _share(args): say(share_run(args.run, args.out, **{**_given(args, 'run', 'out'), **_scored(args)}))
+
+def _push(args): say(push_to_hub(args.run, args.name, **{**_given(args, 'run', 'name'), **_scored(args)}))
 
 def _plot(args):
     folder = Path(args.out or run_path(args.run))
@@ -292,10 +294,13 @@ def _add_sharing(command):
     add = command('share', _share, 'write one page that paints in any browser', _options(share_run, 'run', 'path', 'score'))
     add('run', nargs='?', help='a run folder, or a G.safetensors file; the paintings that artgan carries if left out')
     add('--out', help='.html file; share.html in the run folder, or paintings.html without one, if left out')
+    score = dict(action='store_true', default=argparse.SUPPRESS, help='score it first, for the card: minutes, with its pictures')
+    add('--score', **score)
 
     add = command('push', _push, 'put its generator on the Hugging Face hub', _options(push_to_hub, 'run', 'name', 'score'))
     add('run', help='a run folder, or a G.safetensors file')
     add('name', help='the repository, such as name/repo')
+    add('--score', **score)
 
     add = command('export', _export, 'write its generator for other programs', _options(export_onnx, 'run', 'path'))
     add('run', nargs='?', help='a run folder, or a G.safetensors file; the paintings that artgan carries if left out')

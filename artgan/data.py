@@ -357,7 +357,7 @@ def data_name(
 # %% ../nbs/01_data.ipynb #6324ada1
 def _check_first(first, size):
     "Refuse batches whose first is not what a network takes"
-    if not torch.is_tensor(first) or first.ndim != 4 or not first.is_floating_point():
+    if not torch.is_tensor(first) or first.ndim != 4 or not first.numel() or not first.is_floating_point():
         kind = f'{first.dtype} {tuple(first.shape)}' if torch.is_tensor(first) else type(first).__name__
         raise InputError(f'data gives {kind}; batches must be float tensors [B, channels, height, width] in [-1, 1], '
                          'or tuples that begin with one')

@@ -18,7 +18,8 @@ import torch
 from .core import InputError, check_whole
 from .shapes import fitted
 from .labels import with_labels
-from .latents import LoadedGenerator, enlarge, name_directions, save_picture, strongest_directions, to_latents
+from .points import to_latents
+from .latents import LoadedGenerator, enlarge, name_directions, save_picture, strongest_directions
 from .results import to_jpeg
 
 # %% ../nbs/12_explorer.ipynb #fff8da10

@@ -21,9 +21,10 @@ from .models import discriminator, generator
 from .features import as_bytes
 from .modes import over_checkerboard
 from .runs import run_path
-from .weights import draw_latents, read_safetensors
+from .points import draw_latents, to_latents
+from .weights import read_safetensors
 from .results import PlotFigure, run_pictures
-from .latents import LoadedGenerator, maps_by_side, to_latents
+from .latents import LoadedGenerator, maps_by_side
 
 # %% ../nbs/12d_figures.ipynb #2be8a1b9
 def plot_layers(

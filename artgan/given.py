@@ -100,7 +100,7 @@ def _picture_of(item):
     if isinstance(item, (list, tuple)) and not item: return None
     if isinstance(item, dict) and not any(k in item for k in picture_keys): return None
     x = images_of(item)
-    return x if isinstance(x, Image.Image) or getattr(x, 'ndim', 0) in (2, 3) else None
+    return x if isinstance(x, Image.Image) or (getattr(x, 'ndim', 0) in (2, 3) and 0 not in x.shape) else None
 
 def is_items(
     data, # whatever the caller has
@@ -117,6 +117,7 @@ def _as_picture(x, levels, mode):
     a = _as_numpy(x)
     if a.ndim == 2: a = a[..., None]
     if a.shape[2] not in modes.values() and a.shape[0] in modes.values(): a = np.moveaxis(a, 0, 2)
+    if a.shape[2] not in modes.values(): raise InputError(f'a picture is {a.dtype} {a.shape}; it can have 3 channels, 4 (RGBA) or 1 (grey)')
     return in_mode(_to_bytes(a, levels)[None], mode)[0]
 
 def _as_shape(x, size, crop):

@@ -77,7 +77,8 @@ def _scores(run, score, about):
 def _cannot(spec, scores, notes):
     "Sentences about the limits"
     size = shown_shape(spec['size'])
-    yield f"It draws pictures of {size} pixels and no other size, takes no words, and knows its training pictures only."
+    heard = f"hears {len(spec['classes'])} labels and no other words" if spec.get('classes') else 'takes no words'
+    yield f"It draws pictures of {size} pixels and no other size, {heard}, and knows its training pictures only."
     m = (scores or {}).get('metrics', {})
     recall, copies = ((m.get(k) or [None])[0] for k in ('recall', 'copies'))
     if recall is not None: yield f'Recall is {recall:.2f}: for {1 - recall:.0%} of the real pictures beside it, it drew nothing like them.'
@@ -122,7 +123,7 @@ A generator of pictures, made with [artgan](https://github.com/artgan/artgan). T
 
 ```python
 import artgan
-pictures = artgan.generate('hub:{repo}', n=16, seed=0)  # uint8 {shape}
+pictures = artgan.generate('hub:{repo}', n=16, seed=0{label})  # uint8 {shape}
 artgan.explore('hub:{repo}')  # sliders, in a notebook
 ```
 
@@ -149,9 +150,10 @@ def _card(repo, spec, rows, scores, notes, licence, both):
     top = ModelCardData(library_name='artgan', pipeline_tag='unconditional-image-generation', tags=tags, **licence_fields(licence))
     shape = [16, *as_shape('size', spec['size']), spec['channels']]
     start = f"The discriminator is there, too, so a run can begin from the two: `fit(pictures, start='hub:{repo}')`.\n\n" if both else ''
+    label = f", label={next(iter(spec['classes']))!r}" if spec.get('classes') else ''  # one of those in the table
     cannot = '\n'.join(f'- {_cell(line)}' for line in _cannot(spec, scores, notes))
-    body = _text.format(title=repo.split('/')[1], repo=repo, shape=shape, start=start, scores=_score_table(scores), cannot=cannot,
-                        rows=_table(['', ''], [[_cell(k), _cell(v)] for k, v in rows if k != 'scores']))
+    about = dict(title=repo.split('/')[1], repo=repo, shape=shape, start=start, label=label, scores=_score_table(scores), cannot=cannot)
+    body = _text.format(**about, rows=_table(['', ''], [[_cell(k), _cell(v)] for k, v in rows if k != 'scores']))
     return f'---\n{top.to_yaml()}\n---\n\n{body}'
 
 # %% ../nbs/12f_hub.ipynb #8ef5bf0b

@@ -28,7 +28,10 @@ def check_mode(
     channels:int, # that there are
     what:str, # has them, for the message
 ):
-    "Refuse, with an `InputError`, a mode that pictures ready made do not have"
+    "Refuse, with an `InputError`, what has no mode, and a mode that pictures ready made do not have"
+    if mode_of(channels) is None:
+        raise InputError(f'{what} have {channels} channels; they can have 3 (RGB), 4 (RGBA) or 1 (grey), which come before height and '
+                         'width. Pass those that are to be seen, for instance batch[:, :3]')
     if mode not in (None, mode_of(channels)):
         raise InputError(f'mode is {mode!r}, but {what} have {channels} channels; leave mode out, or make them anew with that mode')
 
@@ -120,6 +123,7 @@ def transparency(
     img:Image.Image, # any picture that Pillow opened
 )->float: # from 0 to 1
     "Part of the pixels that can be seen through, if only a little"
+    if img.has_transparency_data: img.load()  # an icon that says so may have none, once it is read
     if not img.has_transparency_data or img.mode[0] in 'IF': return 0.  # deep grey has none that Pillow could convert
     counts = (img if img.mode in ('RGBA', 'LA') else img.convert('RGBA')).getchannel('A').histogram()
     return 1 - counts[255]/sum(counts)

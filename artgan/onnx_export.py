@@ -15,7 +15,8 @@ import torch
 from .core import InputError, as_new_file, written_whole
 from .hub_files import made_of
 from .runs import weights_digest
-from .weights import draw_latents, load_network
+from .points import draw_latents
+from .weights import load_network
 
 # %% ../nbs/08e_onnx_export.ipynb #98bd81ce
 OPSET = 18  # version of ONNX's operations (December 2022)

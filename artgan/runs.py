@@ -20,7 +20,7 @@ from fastcore.basics import patch
 from safetensors.torch import save
 
 import artgan
-from .core import InputError, free_space, json_digest, move_aside, told_where, written_whole, say
+from .core import InputError, check_held, free_space, json_digest, move_aside, told_where, written_whole, say
 from .modes import mode_of
 from .shapes import as_shape, grid_pictures
 from .models import spec_of
@@ -101,10 +101,13 @@ def column(self:History,
 def save(self:History):
     "Append what is new to the file; the first time, write the file"
     self.fetch()
+    if not self.path.exists(): self.saved = 0
     lines = [','.join('' if x != x else repr(x) for x in r) + '\n' for r in self.rows[self.saved:]]
     if self.saved:
         self.saved = 0  # if this fails half-way, the next time writes it whole
-        with told_where(self.path), open(self.path, 'a', encoding='utf-8') as f: f.write(''.join(lines))
+        with told_where(self.path), open(self.path, 'r+', encoding='utf-8') as f:
+            check_held(self.path)  # after it was opened, see above
+            f.seek(0, os.SEEK_END), f.write(''.join(lines))
     else:
         names = ','.join((*columns, *metric_columns)) + '\n'
         with written_whole(self.path) as tmp: tmp.write_text(names + ''.join(lines), encoding='utf-8')
@@ -281,8 +284,7 @@ def open_run_folder(
     if about['format'] > run_format:
         raise InputError(f'{path} is a run of format {about["format"]}, and this artgan ({artgan.__version__}) knows formats '
                          f'up to {run_format}: a newer artgan made it. Update artgan to continue it.')
-    differences = config_differences(about['config'], config)
-    if differences:
+    if differences := config_differences(about['config'], config):
         raise InputError(f"{path} holds a run with another configuration ({'; '.join(differences)}). "
                          'Call with the same values to continue it. Or pass another `out`, where '
                          f'start={str(path)!r} begins from its networks, or fresh=True to move it aside and start anew '
@@ -369,9 +371,8 @@ def save_weights(
     save_samples(state, path, None)
     for name, net in (('G', state.sampler), ('D', state.D)):
         with written_whole(path/f'{name}.pth') as tmp: torch.save(net.state_dict(), tmp)
-    images = state.before + state.images  # pictures that the networks have seen
     weights = {k: v.cpu().contiguous() for k, v in state.sampler.state_dict().items()}
-    with written_whole(path/'G.safetensors') as tmp: tmp.write_bytes(pack_weights(weights, config, images))
+    with written_whole(path/'G.safetensors') as tmp: tmp.write_bytes(pack_weights(weights, config, state.before + state.images))
 
 # %% ../nbs/08_runs.ipynb #6617bc70
 def snapshot_path(
@@ -420,7 +421,7 @@ def save_checkpoint(
     "Write a checkpoint, then remove the oldest ones"
     with written_whole(Path(path)/'checkpoints'/('best.pt' if best else f'step-{state.step:08d}.pt')) as tmp:
         torch.save({'format': 1, **state.state_dict(), 'data': data}, tmp)
-    for old in checkpoints(path)[:-keep]: old.unlink()
+    for old in checkpoints(path)[:-keep]: old.unlink(missing_ok=True)
 
 # %% ../nbs/08_runs.ipynb #4594bf35
 def load_verified(
@@ -428,8 +429,7 @@ def load_verified(
 )->dict: # its content, on the CPU
     "Read tensors after looking at every checksum in the file; runs no code that may be in it. Raises ValueError for a wrong checksum"
     with zipfile.ZipFile(file) as archive:
-        damaged = archive.testzip()
-        if damaged: raise ValueError(f'the checksum of {damaged} in it is wrong')
+        if damaged := archive.testzip(): raise ValueError(f'the checksum of {damaged} in it is wrong')
     state = torch.load(file, map_location='cpu', weights_only=True)
     if isinstance(state, dict) and 'averaged' in state: state['G_ema'] = state.pop('averaged')  # the name of earlier versions
     return state

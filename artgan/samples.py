@@ -17,9 +17,10 @@ from .core import InputError, as_new_file, as_number, as_path, as_whole, progres
 from .hub_files import beside
 from .shapes import as_shape, grid_pictures
 from .labels import rows_of_classes
-from .runs import load_checkpoint, read_about
-from .weights import each_latent, free_series, latent_info, read_latent_info, truncate, write_picture
-from .latents import LoadedGenerator, to_latents
+from .runs import load_checkpoint, read_about, weights_digest
+from .points import each_latent, latent_info, read_latent_info, to_latents, truncate
+from .weights import free_series, load_network, write_picture
+from .latents import LoadedGenerator
 
 # %% ../nbs/08f_samples.ipynb #56f75502
 def _is_there(path, latent, digest):
@@ -53,8 +54,8 @@ def write_samples(
     n:int=64, # number of pictures
     folder=None, # where to; None: pictures/ in the run folder, or artgan-paintings/ without a run
     seed:int=0, # picture i depends on the seed and on i alone
-    latents=None, # to be painted in place of `n` from `seed`: whatever `artgan.latents.to_latents` takes
-    truncation:float=None, # more ordinary pictures of fewer kinds, from about 0.5 to 2; None: as they come; see `artgan.weights.truncate`
+    latents=None, # to be painted in place of `n` from `seed`: whatever `artgan.points.to_latents` takes
+    truncation:float=None, # more ordinary pictures of fewer kinds, from about 0.5 to 2; None: as they come; see `artgan.points.truncate`
     label=None, # a class, or how much of several; None: by chance, as often as among the training pictures
     device=None, # where to compute; None: the GPU if there is one
 )->list: # the files, in order
@@ -81,7 +82,7 @@ def write_grid(
     run=None, # a run folder, what `fit` returned, a file of weights, or 'hub:name/repo'; None: the paintings that artgan carries
     n:int=64, # number of pictures
     seed:int=0, # picture i depends on the seed and on i alone
-    latents=None, # to be painted in place of `n` from `seed`: whatever `artgan.latents.to_latents` takes
+    latents=None, # to be painted in place of `n` from `seed`: whatever `artgan.points.to_latents` takes
     truncation:float=None, # more ordinary pictures of fewer kinds, from about 0.5 to 2; None: as they come
     columns:int=None, # pictures in a row; None: as many as there are rows, or one more
     label=None, # a class, or how much of several; None: by chance, as often as among the training pictures
@@ -110,7 +111,9 @@ def _fixed_latents(path):
     if found is None: raise InputError(f'{run} has no checkpoint left, and only that knows the latents of its grids')
     config = read_about(run)['config']
     latents = rows_of_classes(found['fixed'][:grid_pictures(config['size'])].cpu(), config.get('classes'))
-    return latents, as_shape('size', config['size']), math.isqrt(len(latents)), f'as of {path.stem}'
+    saved = path.name == 'samples.png' and (run/'G.safetensors').is_file()  # of these very weights
+    whose = weights_digest(load_network(run, 'cpu')[0].state_dict()) if saved else f'as of {path.stem}'
+    return latents, as_shape('size', config['size']), math.isqrt(len(latents)), whose
 
 # %% ../nbs/08f_samples.ipynb #ca2b4b24
 def _laid_out(path):

@@ -15,7 +15,8 @@ from .hub_files import local
 from .shapes import as_shape, shown_shape
 from .models import discriminator, generator, spec_of
 from .runs import load_checkpoint, read_about, run_path
-from .weights import PAINTINGS, draw_latents, images_seen, load_discriminator, load_network, read_pickle
+from .points import draw_latents
+from .weights import PAINTINGS, images_seen, load_discriminator, load_network, read_pickle
 
 # %% ../nbs/08d_start.ipynb #4a9ed0b1
 def _read_files(path):

@@ -25,7 +25,8 @@ from .modes import mode_of, over_checkerboard, over_grey
 from .data import to_bytes, to_float
 from .features import feature_network, metrics_available
 from .video import film_path, write_film
-from .latents import LoadedGenerator, enlarge, to_latents
+from .points import to_latents
+from .latents import LoadedGenerator, enlarge
 
 # %% ../nbs/12a_walks.ipynb #9b79e579
 def slerp(

@@ -4,24 +4,23 @@
 
 # %% auto #0
 __all__ = ['PAINTINGS', 'read_pickle', 'read_safetensors', 'images_seen', 'load_network', 'load_generator', 'load_discriminator',
-           'each_latent', 'draw_latents', 'check_latents', 'truncate', 'generate', 'latent_info', 'read_latent_info',
-           'free_series', 'write_picture', 'save_pictures', 'write_weights', 'save_half']
+           'Wanted', 'generate', 'free_series', 'write_picture', 'save_pictures', 'write_weights', 'save_half']
 
 # %% ../nbs/08a_weights.ipynb #a99953f1
-import base64, itertools, json, pickle, warnings, zipfile
+import itertools, json, pickle, warnings, zipfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image
 from safetensors import SafetensorError, safe_open
 import torch
 
 import artgan
-from .core import InputError, as_new_file, as_number, check_device, check_whole, progress, written_whole
+from .core import InputError, as_new_file, check_device, check_whole, progress, written_whole
 from .hub_files import local
 from .data import to_bytes
-from .labels import each_label, with_labels
 from .models import discriminator, generator, spec_of
+from .points import check_seed, draw_latents, latent_info, to_latents, truncate
 from .runs import checkpoints, load_verified, pack_weights, run_path, weights_digest
 
 # %% ../nbs/08a_weights.ipynb #7f25434e
@@ -94,7 +93,6 @@ def _from_folder(
 # %% ../nbs/08a_weights.ipynb #868492e1
 PAINTINGS = Path(artgan.__file__).parent/'paintings.safetensors'
 
-# %% ../nbs/08a_weights.ipynb #22068d95
 def images_seen(
     run, # a run folder, what `fit` returned, or the file of a generator, `'hub:name/repo'` too; None: `PAINTINGS`
 )->int: # 0: not known
@@ -177,68 +175,18 @@ def load_discriminator(
     weights, spec = _discriminator_weights(path)
     return _built(discriminator, weights, {k: v for k, v in spec.items() if k != 'latent_size'}, path, device)
 
-# %% ../nbs/08a_weights.ipynb #b1b6e65e
-def _check_seed(
-    seed, # as a caller passed it
-)->int:
-    "A seed that `torch.Generator` takes, or an InputError"
-    whole = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
-    if not whole or not -2**63 <= seed < 2**63:
-        raise InputError(f'seed is {seed!r}; it must be a whole number of at most 63 bits, such as 0')
-    return int(seed)
+# %% ../nbs/08a_weights.ipynb #099b9e99
+class Wanted:
+    "What a latent is made for: the part of a generator that `to_latents` asks"
+    def __init__(self,
+        network:torch.nn.Module, # a generator
+        spec:dict, # how it was made, as `load_network` gives it
+    ):
+        self.latent_size, self.classes = spec['latent_size'], spec.get('classes') or {}
+        self.digest = weights_digest({k: v.cpu() for k, v in network.state_dict().items()})
 
-def each_latent(
-    latent_size:int, # numbers per latent
-    seed:int=0, # latent i depends on the seed and on i alone
-    classes:dict=None, # those of the generator; None: it has none
-    label=None, # see `artgan.labels.label_weights`; None: by chance
-): # an iterator without end of float32 [latent_size, 1, 1] on the CPU, from N(0, 1), with classes followed by a label
-    "The latents of a seed, one after the other"
-    check_whole('latent_size', latent_size, 1)
-    source = torch.Generator().manual_seed(_check_seed(seed))
-    drawn = (torch.randn(int(latent_size), 1, 1, generator=source) for _ in itertools.count())
-    if not classes and label is None: return drawn
-    return (torch.cat(both) for both in zip(drawn, each_label(classes or {}, _check_seed(seed), label)))
-
-def draw_latents(
-    n:int, # number of latents
-    latent_size:int, # numbers per latent
-    seed:int=0, # latent i depends on the seed and on i alone
-    classes:dict=None, # those of the generator; None: it has none
-    label=None, # see `artgan.labels.label_weights`; None: by chance
-)->torch.Tensor: # float32 [n, latent_size, 1, 1] on the CPU, from N(0, 1); with classes [n, latent_size + classes, 1, 1]
-    "Latents from a seed, of which the first ones stay the same when more are drawn; InputError where an argument is no whole number"
-    check_whole('n', n, 1)
-    return torch.stack([*itertools.islice(each_latent(latent_size, seed, classes, label), n)])
-
-# %% ../nbs/08a_weights.ipynb #9a5a9eb9
-def check_latents(
-    latents, # tensor or array [N, latent_size] or [N, latent_size, 1, 1], or without the first axis; with or without a label
-    latent_size:int, # numbers per latent that the generator takes, without its label
-    classes:dict=None, # those of the generator; None: it has none
-    label=None, # to be painted, see `artgan.labels.label_weights`; None: the one in the latents, or else by chance
-)->torch.Tensor: # float32 [N, latent_size, 1, 1] on the CPU; with classes [N, latent_size + classes, 1, 1]
-    "A caller's latents; raises `InputError` where they do not fit or are not finite"
-    latents, whole = torch.as_tensor(latents).detach().cpu().float(), latent_size + len(classes or ())
-    if latents.dim() in (1, 3): latents = latents[None]
-    if latents.dim() not in (2, 4) or not len(latents) or latents[0].numel() not in (latent_size, whole):
-        more = f', or [N, {whole}] with a label' if classes else ''
-        raise InputError(f'a latent has shape {tuple(latents.shape)}; this generator takes [N, {latent_size}]{more}')
-    if not latents.isfinite().all(): raise InputError('a latent holds numbers that are not finite: draw another one')
-    latents = latents.reshape(len(latents), -1, 1, 1)
-    return latents if latents.shape[1] == whole and label is None else with_labels(latents[:, :latent_size], classes, 0, label)
-
-def truncate(
-    latents:torch.Tensor, # [N, ...], from N(0, 1)
-    truncation:float=None, # no number is to be further from 0; None: as they are
-    classes:int=0, # numbers at the end of each latent that are a label, and stay
-)->torch.Tensor: # from N(0, 1) cut off at both sides
-    "More ordinary latents in the same order (Brock, Donahue and Simonyan 2019, by quantiles); `InputError` unless the bound is above 0"
-    if truncation is None: return latents
-    bound = torch.tensor(as_number('truncation', truncation, above=0), dtype=torch.float64)
-    low, high = torch.special.ndtr(-bound), torch.special.ndtr(bound)
-    if classes: return torch.cat([truncate(latents[:, :-classes], truncation), latents[:, -classes:]], 1)
-    return torch.special.ndtri(low + torch.special.ndtr(latents.double())*(high - low)).clamp(-bound, bound).to(latents.dtype)
+    def draw(self, n, seed=0, label=None): # how many, of which seed, of which class (None: by chance)
+        return draw_latents(n, self.latent_size, seed, self.classes, label)
 
 # %% ../nbs/08a_weights.ipynb #e67a989c
 @torch.inference_mode()
@@ -248,42 +196,19 @@ def generate(
     seed:int=0, # picture i depends on the seed and on i alone
     device=None, # where to compute; None: the GPU if there is one
     batch_size:int=64, # pictures computed at once
-    latents:torch.Tensor=None, # [N, latent_size] or [N, latent_size, 1, 1], to be painted in place of `n` from `seed`
+    latents=None, # to be painted in place of `n` from `seed`: whatever `to_latents` takes, such as PNGs that carry one
     truncation:float=None, # more ordinary pictures of fewer kinds, from about 0.5 to 2; None: as they come; see `truncate`
     label=None, # a class, or how much of several, such as {'Monet': 1, 'Goya': 2}; None: by chance, as often as among the training pictures
 )->np.ndarray: # uint8 [n, height, width, channels]; four channels are RGBA as files have it, colour divided by alpha
     "New pictures from the saved weights of a run, in evaluation mode; InputError where an argument or the run is at fault"
     check_whole('n', n, 1)
     check_whole('batch_size', batch_size, 1)
-    seed, device = _check_seed(seed), check_device(device)
+    seed, device = check_seed(seed), check_device(device)
     network, spec = load_network(run, device)
     size, classes = spec['latent_size'], spec.get('classes')
-    z = draw_latents(n, size, seed, classes, label) if latents is None else check_latents(latents, size, classes, label)
+    z = draw_latents(n, size, seed, classes, label) if latents is None else to_latents(latents, Wanted(network, spec), label)
     batches = truncate(z, truncation, len(classes or ())).split(int(batch_size))
     return torch.cat([to_bytes(network(batch.to(device))) for batch in progress(batches, desc='generating', unit=' batches')]).numpy()
-
-# %% ../nbs/08a_weights.ipynb #ab00f2a5
-def latent_info(
-    latent:torch.Tensor, # [1, latent_size, 1, 1] or [latent_size]; of a grid those of all pictures, one after the other
-    digest:str, # of the generator, as `weights_digest` has it
-    **more, # what else is to be known: names and plain values
-)->PngImagePlugin.PngInfo: # for `Image.save(..., pnginfo=)`
-    "What a PNG says about the picture in it"
-    numbers = latent.detach().cpu().float().flatten().numpy()
-    about, text = PngImagePlugin.PngInfo(), base64.b64encode(numbers.astype('<f4').tobytes()).decode()
-    about.add_text('artgan', json.dumps({'latent': text, 'generator': digest, **more}))
-    return about
-
-def read_latent_info(
-    path, # a PNG that artgan wrote
-)->dict: # latent: tensor [1, latent_size, 1, 1]; generator: digest of its weights; and what else is known
-    "What a PNG says about the picture in it; InputError where it says nothing"
-    try:
-        with Image.open(Path(path).expanduser()) as image: about = json.loads(image.text['artgan'])
-        numbers = np.frombuffer(base64.b64decode(about['latent']), '<f4').copy()
-        return {**about, 'latent': torch.from_numpy(numbers).view(1, -1, 1, 1), 'generator': about['generator']}
-    except (OSError, SyntaxError, AttributeError, KeyError, TypeError, ValueError) as e:
-        raise InputError(f'{path} was not written by artgan: there is no latent in it ({type(e).__name__}: {e})') from e
 
 # %% ../nbs/08a_weights.ipynb #c16463e3
 def free_series(
@@ -316,7 +241,7 @@ def save_pictures(
     "Write each picture with its latent into a PNG of its own, beside what is there; InputError where these do not go together"
     network, spec = load_network(run, 'cpu')
     digest, folder = weights_digest(network.state_dict()), Path(folder).expanduser()
-    source = {'seed': _check_seed(seed)} if latents is None else {}
+    source = {'seed': check_seed(seed)} if latents is None else {}
     if latents is None: latents = draw_latents(len(pictures), spec['latent_size'], seed, spec.get('classes'), label)
     numbers = spec['latent_size'] + len(spec.get('classes', ()))
     if latents.shape != (len(pictures), numbers, 1, 1):

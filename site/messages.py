@@ -2,7 +2,7 @@
 import ast, builtins, itertools, re
 from functools import cache
 
-from package import modules, patched, shown, words_of
+from package import modules, patched, root, shown, words_of
 
 
 class Message:
@@ -49,6 +49,12 @@ def spoken(node):
         if name == 'warnings.warn': yield 'warning', node.args[0]
         if name == 'say': yield 'line', node.args[0]
         if name.endswith('.note') and len(node.args) == 2: yield 'note', node.args[1]
+    target = words_of(node.targets[0]) if isinstance(node, ast.Assign) else ''
+    if target.endswith('.status.value'): yield 'line', node.value  # what stands under a picture in a notebook
+    if target.endswith('.hint.value'): yield from (('line', n) for n in ast.walk(node.value) if isinstance(n, ast.JoinedStr))
+    if isinstance(node, ast.Constant) and node.value == 'page.html':  # what the page says that is made from this file
+        for line in re.findall(r"\('status'\)\.textContent = (.*)", (root/'artgan'/'page.html').read_text(encoding='utf-8')):
+            yield from (('line', ast.Constant(re.sub(r'\$\{(\w+)\}', r'‹\1›', text))) for text in re.findall('`(.*?)`', line))
     if isinstance(node, ast.Yield) and isinstance(node.value, ast.Tuple) and len(node.value.elts) == 2:  # a sign: its kind, and the note
         kind, text = node.value.elts
         if isinstance(kind, ast.Constant) and isinstance(kind.value, str): yield 'note', text

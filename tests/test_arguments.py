@@ -17,7 +17,8 @@ from artgan.data import Batches, load_images, split_indices
 from artgan.demo import demo_art
 from artgan.recipes import Recipe
 from artgan.train import fit
-from artgan.weights import draw_latents, generate
+from artgan.points import draw_latents
+from artgan.weights import generate
 
 odd = st.one_of(st.sampled_from([None, True, False, '', '3', '0.1', 'x', 'cuda:99', 'meta', b'x', (), [], [1], {}, {'x': 1}, (0., .9), (1, 2, 3), np.int64(3), np.float32(.5),
                                  np.float16(7), np.bool_(True), np.array([1, 2]), torch.tensor(3), object(), Path('nowhere'), 1j, float('nan'), float('inf'), -1, 0, 2**70]),

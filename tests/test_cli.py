@@ -1,4 +1,5 @@
 "The command line as a process: what a shell sees of it."
+import functools
 import os
 import signal
 import subprocess
@@ -9,6 +10,8 @@ import pytest
 from PIL import Image
 
 from artgan.cli import main
+from artgan.hub import push_to_hub
+from artgan.share import share_run
 
 
 @pytest.mark.skipif(os.name == 'nt', reason='Windows sends signals differently')
@@ -38,3 +41,14 @@ def test_generate_goes_on_where_it_was_interrupted(tmp_path, monkeypatch, capsys
     monkeypatch.setattr(artgan.samples, 'write_picture', write)
     assert main(line) == 0 and '70 pictures in' in capsys.readouterr().out
     assert len(list((tmp_path/'made').iterdir())) == 70 and all(p.read_bytes() == content for p, content in before.items())
+
+
+def test_share_and_push_score_first_where_asked(monkeypatch, capsys):
+    "Only a score has a baseline, so the card of a page needs one"
+    given = {}
+    monkeypatch.setattr('artgan.cli.score_run', lambda run: f'the score of {run}')
+    def instead(f, name): monkeypatch.setattr(f'artgan.cli.{f.__name__}', functools.wraps(f)(lambda *args, **more: given.update({name: (*args, more)})))
+    instead(share_run, 'share'), instead(push_to_hub, 'push')
+    assert main(['share', 'runs/x', '--score', '--title', 'Mine']) == main(['push', 'runs/x', 'me/x', '--score']) == 0
+    assert given == dict(share=('runs/x', None, dict(title='Mine', score='the score of runs/x')), push=('runs/x', 'me/x', dict(score='the score of runs/x')))
+    assert main(['share', 'runs/x']) == 0 and given['share'] == ('runs/x', None, {})

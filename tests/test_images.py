@@ -2,6 +2,7 @@
 import io
 import os
 import struct
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from artgan.check import check_images
 from artgan.core import InputError
 from artgan.files import find_images
 from artgan.pixels import decode
@@ -120,6 +122,38 @@ def test_every_exif_orientation(orientation):
     exif[0x0112] = orientation
     out = decode(in_file(upright.transpose(undo) if undo is not None else upright, 'JPEG', exif=exif, quality=95), 40).astype(int)
     assert np.abs(out[8, 8] - [254, 0, 0]).max() < 12 and np.abs(out[8, 32] - [0, 0, 254]).max() < 12 and out[32, 20].min() > 240
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+@pytest.mark.parametrize('format', ['JPEG', 'TIFF', 'PNG', 'WEBP', 'AVIF'])
+def test_the_doctor_measures_a_turned_picture_as_it_is_decoded(format, orientation, tmp_path):
+    "Pillow turns a TIFF by itself while it reads it, and says the new size before"
+    for i in range(4):
+        exif = Image.Exif()
+        exif[0x0112] = orientation  # to save an AVIF takes it away
+        (tmp_path/f'{i}.{format.lower()}').write_bytes(in_file(Image.new('RGB', (300, 100), (60*i, 9, 9)), format, exif=exif))
+    report, lies = check_images(tmp_path, 32, show=False), orientation > 4
+    assert {f.shape for f in report.used} == {(300, 100) if lies else (100, 300)}
+    padded = load_images(tmp_path, 30, 'pad', cache=False, show=False).images[0]
+    assert (padded[:, 0].min() > 250) == lies != (padded[0].min() > 250), 'what is decoded has white beside it, or above'
+    assert f'4 of 4 are {"upright" if lies else "wide"}' in report.summary and ('turned upright' in report.groups) == (orientation > 1)
+
+
+@pytest.mark.parametrize('mode', ['RGB', 'L', 'RGBA', '1', 'LA'])
+@pytest.mark.parametrize('format', ['ICNS', 'ICO', 'PNG', 'WEBP', 'TIFF', 'DDS', 'TGA'])
+def test_what_a_format_says_of_its_transparency_before_it_is_read(format, mode, tmp_path):
+    "An icon of Apple says RGBA before, and is what its pictures are afterwards"
+    try: data = in_file(picture(mode, (64, 64)), format)
+    except OSError: pytest.skip('this format has no such mode')
+    (tmp_path/f'a.{format.lower()}').write_bytes(data)
+    assert load_images(tmp_path, 32, cache=False, show=False).images.shape == (1, 32, 32, 3)
+    (found,) = check_images(tmp_path, 32, show=False).files
+    assert found.used and found.see_through == 0
+
+
+def test_a_folder_without_a_readable_picture_is_reported_without_a_warning(tmp_path):
+    (tmp_path/'a.jpg').write_bytes(b'no picture')
+    with warnings.catch_warnings(action='error'): assert 'use 0 pictures' in check_images(tmp_path, 32, show=False).summary
 
 
 def test_transparency_is_laid_over_white():

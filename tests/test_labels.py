@@ -12,7 +12,8 @@ from artgan.data import load_images
 from artgan.demo import demo_art
 from artgan.explorer import breed, children, explore
 from artgan.labels import label_weights, rows_of_classes
-from artgan.latents import load, read_latent
+from artgan.points import read_latent
+from artgan.latents import load
 from artgan.models import NETWORKS, build_pair
 from artgan.onnx_export import export_onnx
 from artgan.runs import config_of_run, read_about
@@ -21,7 +22,8 @@ from artgan.share import share_run
 from artgan.step import adam, train_step, train_step_in_parts
 from artgan.train import fit
 from artgan.walks import project, walk
-from artgan.weights import draw_latents, generate, load_discriminator, save_half
+from artgan.points import draw_latents
+from artgan.weights import generate, load_discriminator, save_half
 from conftest import equal, left_by
 
 names = ['stripes', 'discs', 'stripes', 'spots', 'stripes']*4  # of the twenty pictures

@@ -15,7 +15,8 @@ from artgan.data import load_images, to_float
 from artgan.demo import demo_sprites
 from artgan.explorer import breed, explore
 from artgan.figures import plot_latent_scaling, plot_layers, plot_logits
-from artgan.latents import LoadedGenerator, read_latent, save_picture
+from artgan.points import read_latent
+from artgan.latents import LoadedGenerator, save_picture
 from artgan.metrics import colour_distance
 from artgan.originality import nearest
 from artgan.runs import read_about
@@ -143,3 +144,17 @@ def test_both_are_laid_over_the_same(sprites):
     other = sprites.copy()
     other[sprites[..., 3] == 0] = (255, 0, 255, 0)
     assert colour_distance(sprites, other) == 0 < colour_distance(sprites, sprites[..., :3])
+
+
+@pytest.mark.parametrize('channels', [2, 5, 0])
+@pytest.mark.parametrize('as_given', [lambda x: [*x.split(8)], lambda x: [(b, 0) for b in x.split(8)], lambda x: [{'image': b} for b in x.split(8)], lambda x: [*x],
+                                      lambda x: x, lambda x: x.numpy(), lambda x: [*x.movedim(1, 3).numpy()]], ids=['batches', 'pairs', 'dictionaries', 'items', 'tensor', 'array', 'channels last'])
+@pytest.mark.parametrize('size', [None, 32])
+def test_other_numbers_of_channels_are_refused_before_anything_is_written(channels, as_given, size):
+    with pytest.raises(InputError, match='channels|it must be uint8'): fit(as_given(torch.rand(16, channels, 32, 32)*2 - 1), 1, size=size, out='run', **few)
+    assert not Path('run').exists()
+
+
+def test_batches_with_channels_last_are_refused():
+    with pytest.raises(InputError, match='have 32 channels; .* come before height and width'): fit([torch.rand(8, 32, 32, 3)*2 - 1], 1, out='run', **few)
+    assert not Path('run').exists()

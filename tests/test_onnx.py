@@ -12,7 +12,7 @@ from artgan.core import InputError
 from artgan.models import NETWORKS, generator
 from artgan.onnx_export import export_onnx
 from artgan.runs import pack_weights
-from artgan.weights import draw_latents
+from artgan.points import draw_latents
 
 onnxruntime = pytest.importorskip('onnxruntime', reason='the extra onnx is not installed')
 shapes = {'dcgan': 64, 'fine+1': 64, 'fine+2': 128}
@@ -21,7 +21,7 @@ shapes = {'dcgan': 64, 'fine+1': 64, 'fine+2': 128}
 def trained(folder, **about):
     "A G.safetensors as a run has it, of a generator whose batch norm has seen something"
     G = generator(seed=3, **about)
-    G(torch.randn(8, about['latent_size'], 1, 1))
+    G(draw_latents(8, about['latent_size'], 1, about.get('classes')))
     path = folder/'G.safetensors'
     path.write_bytes(pack_weights(G.state_dict(), about))
     return path, G.eval()
@@ -37,6 +37,18 @@ def test_every_pair_in_colour_grey_or_transparent(network, channels, tmp_path):
     for n in (1, 3, 16):
         z = draw_latents(n, 8, seed=9)
         with torch.no_grad(): assert torch.allclose(torch.from_numpy(session.run(None, {'latents': z.numpy()})[0]), G(z), atol=1e-4)
+
+
+def test_classes_are_the_end_of_a_latent(tmp_path):
+    "No second input: as the metadata has the classes, in that order"
+    classes = {'Monet': 30, 'Goya': 10}
+    path, G = trained(tmp_path, network='plain', size=(32, 48), latent_size=8, channels=4, width=4, classes=classes)
+    session = onnxruntime.InferenceSession(export_onnx(path))
+    about = json.loads(session.get_modelmeta().custom_metadata_map['artgan'])
+    assert about['classes'] == classes and session.get_inputs()[0].shape[1:] == [8 + 2, 1, 1] and len(session.get_inputs()) == 1
+    z = draw_latents(3, 8, 9, classes, label='Goya')
+    assert z[:, 8:].flatten().tolist() == [0, 1]*3
+    with torch.no_grad(): assert torch.allclose(torch.from_numpy(session.run(None, {'latents': z.numpy()})[0]), G(z), atol=1e-4)
 
 
 def test_what_is_refused(tmp_path, monkeypatch):

@@ -14,10 +14,12 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
-from artgan import claims
+from artgan import claims, runs
 from artgan.core import InputError, locked, remove_parts, written_whole
+from artgan.runs import History
 from conftest import forked
 
 KINDS = ['real', 'agreeing', errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS]
@@ -91,6 +93,57 @@ def test_of_two_machines_one_stopped_for_a_while_only_one_writes(kind, monkeypat
             assert claims._read(Path('.run.owner'))['process'] == os.getpid() and os.listdir('run') == ['note']
     out = capsys.readouterr().out
     assert out.count('which was not heard of for') == 3 and out.count(": taken over") == 3
+
+
+def note_step(history, step):
+    "One more row in the file"
+    history.add(step, 1, 8*step, torch.full((8,), float(step)), 1.)
+    history.save()
+
+
+def append(where, say):
+    "What another machine does: it holds the lock, writes a row, and is stopped at a certain line of writing the next"
+    play(pytest.MonkeyPatch(), errno.ENOLCK, 'there')
+    claims.renew_every, check = .3, runs.check_held
+    def stop(): os.kill(os.getpid(), signal.SIGSTOP)
+    with locked('.run.lock', 'the run'):
+        history = History('run/history.csv')
+        note_step(history, 1)
+        if where == 'before it opens the file': runs.open = lambda *args, **kwargs: [stop(), open(*args, **kwargs)][1]
+        if where == 'before it looks at the lock': runs.check_held = lambda path: [stop(), check(path)]
+        if where == 'before it writes': runs.check_held = lambda path: [check(path), stop()]
+        say.send('held')
+        try: note_step(history, 2)
+        except InputError as e: say.send(str(e))
+        else: say.send('written')
+
+
+@posix
+@pytest.mark.parametrize('where', ['before it opens the file', 'before it looks at the lock', 'before it writes'])
+@pytest.mark.parametrize('gone_on', [True, False], ids=['the other has written', 'the other writes later'])
+def test_a_history_has_every_row_once_wherever_its_writer_was_stopped(where, gone_on, monkeypatch):
+    play(monkeypatch, errno.ENOLCK, 'here')
+    hear, say = multiprocessing.Pipe(duplex=False)
+    holder = forked(append, where, say)
+    assert hear.recv() == 'held'
+    with locked('.run.lock', 'the run', wait=True):
+        history = History('run/history.csv', [tuple(float(c or 'nan') for c in line.split(',')) for line in Path('run/history.csv').read_text().splitlines()[1:]])
+        if gone_on: note_step(history, 2)
+        os.kill(holder.pid, signal.SIGCONT)
+        assert hear.poll(30)
+        assert where == 'before it writes' or 'was taken over by another process' in hear.recv()
+        holder.join()
+        if not gone_on: note_step(history, 2)
+        note_step(history, 3)
+    assert [float(line.split(',')[0]) for line in Path('run/history.csv').read_text().splitlines()[1:]] == [1, 2, 3]
+
+
+def test_a_history_that_was_deleted_is_written_whole():
+    history = History('history.csv')
+    for step in 1, 2: note_step(history, step)
+    os.remove('history.csv')
+    note_step(history, 3)
+    assert [line.split(',')[0] for line in Path('history.csv').read_text().splitlines()] == ['step', '1', '2', '3']
 
 
 @posix

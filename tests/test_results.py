@@ -15,7 +15,8 @@ from artgan.core import InputError
 from artgan.results import Run, score_run
 from artgan.train import fit
 from artgan.video import make_video, open_writer
-from artgan.weights import draw_latents, generate, load_generator, read_latent_info, save_pictures
+from artgan.points import draw_latents, read_latent_info
+from artgan.weights import generate, load_generator, save_pictures
 from conftest import equal
 
 README = Path(__file__).resolve().parent.parent/'README.md'
@@ -119,7 +120,8 @@ def test_looking_at_a_run_moves_nobodys_random_numbers(run, art):
 
 
 def test_every_picture_in_a_file_carries_its_latent_and_stays(run):
-    from artgan.latents import LoadedGenerator, read_latent
+    from artgan.points import read_latent
+from artgan.latents import LoadedGenerator
     pictures = generate(run, n=3, seed=5, device='cpu')
     first = save_pictures(pictures, 'pictures', run, seed=5)
     before = [p.read_bytes() for p in first]
