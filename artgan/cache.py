@@ -18,7 +18,7 @@ import numpy as np
 
 from .core import InputError, as_flag, as_number, as_path, free_space, json_digest, locked, progress, remove_parts, say, written_whole
 from .shapes import as_shape, shown_shape
-from .files import heic_reason, open_archive, reads_heic
+from .files import first_suffixes, heic_reason, open_archive, reads_heic
 from .pixels import decode_all
 from .modes import modes, transparency
 
@@ -148,7 +148,8 @@ def decoded(
     decode, words = (frames.decode_all, frames.about) if frames else (decode_all, None)
     def make(path): return _make_cache(files, path, size, crop, workers, show, decoder, mode, decode)
     if cache is None: return make(None)
-    path, before = (_cache_path(files, name, size, crop, cache, version, mode, words) for version in (decoder, 2))
+    first = [f for f in files if PurePosixPath(f.name).suffix.lower() in first_suffixes]  # what artgan 0.1 would have found
+    path, before = (_cache_path(fs, name, size, crop, cache, version, mode, words) for fs, version in ((files, decoder), (first, 2)))
     if show and before.exists() and not path.exists():
         say('The pictures are decoded anew, once: colour profiles are now applied, and large JPEGs read in a faster way.')
     return _cached(files, path, size, verify, make, mode)
@@ -160,12 +161,17 @@ def is_address(
     "Whether this is an address on the web"
     return isinstance(src, str) and src.lower().startswith(('http://', 'https://'))
 
+def _split(src):
+    "The parts of an address; raises `InputError` where it has none"
+    try: return urlsplit(src)
+    except ValueError as e: raise InputError(f'{src} is no address ({e}). Copy it once more from the browser.') from e
+
 def source_name(
     src, # a folder, an archive, an address or a list of files
 )->str: # without suffixes, for a run or a cache
     "What a source is called"
     if isinstance(src, (list, tuple)): return 'list'
-    name = PurePosixPath(unquote(urlsplit(src).path)).stem if is_address(src) else as_path(src).resolve().stem
+    name = PurePosixPath(unquote(_split(src).path)).stem if is_address(src) else as_path(src).resolve().stem
     return name.removesuffix('.tar') or 'pictures'
 
 # %% ../nbs/00b_cache.ipynb #8e74502d
@@ -185,7 +191,7 @@ def _save(answer, src, path, show):
             for piece in _pieces(answer, src): bar.update(out.write(piece))
         if total and tmp.stat().st_size != total:
             raise InputError(f'{src} broke off after {tmp.stat().st_size:,} of {total:,} bytes. The same call begins again.')
-        archive = open_archive(tmp)
+        archive = open_archive(tmp, name=f'what {src} gives')
         if archive is None:
             raise InputError(f'{src} gives {answer.headers.get_content_type()}, and no zip or tar file. '
                              'Give the address of the archive itself, or download it in a browser and pass the file.')
@@ -206,7 +212,7 @@ def fetched(
 ): # the path of the file
     "The archive behind an address, in the cache; raises `InputError` with what to do where it cannot be fetched"
     if not is_address(src): return src
-    host, name = urlsplit(src).hostname or '', PurePosixPath(unquote(urlsplit(src).path)).name[-60:]
+    host, name = _split(src).hostname or '', PurePosixPath(unquote(_split(src).path)).name[-60:]
     if host.endswith('kaggle.com'):
         raise InputError(f'{src} needs a key of Kaggle: artgan.kaggle.download fetches it, and gives the folder to pass here')
     folder = cache_folder() if cache is None else as_path(cache, 'cache')

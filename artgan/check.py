@@ -50,6 +50,8 @@ def _notes(data, img, upright, size, crop, see_through=0., mode='RGB', every_fra
         found.append(('long' if height == width else 'another shape than the training size', f'{w} x {h}{kept}'))
     if img.mode in _modes: found.append((_modes[img.mode], img.mode))
     if deep: found.append(('16 bits or more', img.mode))
+    if img.mode.startswith('I;') and 255 < (most := int(np.asarray(img).max())) < 4096:
+        found.append(('16 bits of which few are used', f'the largest number is {most:,} of 65,535: it comes out dark'))
     name, trouble, way = colour_profile(img)
     if trouble: found.append(('colour profile ignored', f'{name}: {trouble}'))
     elif way: found.append(('colour profile applied', name))

@@ -37,7 +37,7 @@ from .watching import watch
 from .walks import walk
 from .share import share_run
 from .hub import push_to_hub
-from .launch import is_first, is_worker, launch
+from .launch import by_torchrun, is_first, launch
 from .train import fit
 from .bench import bench, bench_decoding
 from .pace import bench_processes
@@ -102,7 +102,9 @@ def _recipe_options():
 # %% ../nbs/13_cli.ipynb #7956fe0d
 def _train(args):
     several = {k: v for k, v in vars(args).items() if k in ('processes', 'machines', 'machine', 'meet')}
-    if several and not is_worker(): return launch(args.words, **{'processes': 1, **several})
+    if {'machine', 'meet'} & several.keys() and 'machines' not in several:
+        raise InputError('--machine and --meet go with --machines, which says how many there are')
+    if several and not by_torchrun(): return launch(args.words, **{'processes': 1, **several})
     run = fit(args.path, **_given(args, 'path', *several), show='text' if is_first() else False)
     if is_first(): say(run)
 
@@ -181,7 +183,8 @@ def _bench(args):
 
 # %% ../nbs/13_cli.ipynb #0234cb6a
 def _bench_processes(args):
-    if not is_worker(): return launch(args.words, args.processes)
+    if args.processes == 1: raise InputError('processes is 1, and one process is what they are compared with: pass 2 or more')
+    if not by_torchrun(): return launch(args.words, args.processes)
     found = bench_processes(**_given(args, 'processes'))
     if found: say(found)
 

@@ -253,8 +253,8 @@ def load_state_dict(self:Batches,
     state:dict, # as `state_dict` gave it
 ):
     "Continue from there: the next iteration is the rest of that epoch"
-    self.generator.set_state(state['epoch_start'])
-    self._resume_at = state['given']
+    self.epoch_start, self.given, self._resume_at = state['epoch_start'], state['given'], state['given']
+    self.generator.set_state(self.epoch_start)
 
 # %% ../nbs/01_data.ipynb #b444e800
 def to_device(
@@ -382,6 +382,7 @@ def open_batches(
         raise InputError('hold_out needs a folder, a zip file, a list of files or an array; '
                          'from batches ready made, leave pictures out yourself')
     if not hasattr(data, '__iter__'):
+        if hasattr(data, '__getitem__') and hasattr(data, '__len__') and len(data): images_of(data[0])  # names the keys that it has
         raise InputError(f'data is a {type(data).__name__}; pass a folder, a zip file, a list of files, '
                          'a uint8 array [N, height, width, 3], or batches such as a DataLoader')
     with torch.random.fork_rng(devices=[]):  # a loader that shuffles draws from the caller's generator, when asked for an iterator too

@@ -19,7 +19,7 @@ from .core import InputError, check_whole
 from .shapes import fitted
 from .labels import with_labels
 from .points import to_latents
-from .latents import LoadedGenerator, enlarge, name_directions, save_picture, strongest_directions
+from .latents import LoadedGenerator, enlarge, named_directions, save_picture
 from .results import to_jpeg
 
 # %% ../nbs/12_explorer.ipynb #fff8da10
@@ -96,9 +96,9 @@ class Explorer(Fallback, _Controls):
         "Load the generator, find its directions and paint; raises `InputError` where there is no such run, start, class or device"
         self.generator = LoadedGenerator(run, device)
         self.base, self.origin = to_latents(start, self.generator, label)[:1], self._named(start)
-        self.directions = strongest_directions(self.generator)
+        self.directions, names = named_directions(self.generator)
         self.history, self._last, self._quiet, self.kept = [], None, False, []
-        self.names = [name for name, _ in name_directions(self.generator, self.directions)]
+        self.names = [name for name, _ in names]
         controls = self._make_controls(self._box_of(self.origin), self.names, self.generator.shape, self.generator.classes)
         self._set_menus()
         super().__init__([W.HBox([W.VBox([self.image, self.status]), controls]), self.shelf])

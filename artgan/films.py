@@ -20,7 +20,7 @@ from fastcore.basics import patch
 
 from .core import InputError, as_choice, as_path, as_whole, progress
 from .cache import is_address
-from .files import ImageFile, is_image_name, open_picture, scan_images
+from .files import ImageFile, is_archive, is_image_name, is_unsure_name, kind_of_start, open_picture, refuse_missing, scan_images
 from .pixels import decode, decode_all, to_mode, to_shape
 from .modes import modes, over_grey
 
@@ -144,14 +144,29 @@ def quiet_cv2():
     with _silent(cv2): yield cv2
 
 # %% ../nbs/00d_films.ipynb #b26284a2
-film_suffixes = '.mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .flv .ogv .3gp .mts .m2ts'.split()
+film_suffixes = ('.mp4 .m4v .mov .qt .avi .divx .mkv .webm .mpg .mpeg .mpe .m1v .m2v .wmv .asf .flv .f4v .ogv .ogm .3gp .3g2 '
+                 '.ts .mts .m2ts .vob .mxf .nut .mjpeg .mjpg .dv .y4m').split()
+
+_texts = '.nfo', '.diz', '.asc', '.ans', '.ice', '.vt'  # FFmpeg would film how such letters appear on a terminal
 
 def is_film(
     src, # whatever the caller has
 )->bool:
-    "Whether this is the name of a film, and no folder"
+    "Whether this is a film by its name, or a file that is neither picture nor archive and that OpenCV opens"
     if not isinstance(src, (str, os.PathLike)) or is_address(src): return False
-    return Path(src).suffix.lower() in film_suffixes and not Path(src).is_dir()
+    path = as_path(src, 'the source of pictures')
+    if path.suffix.lower() in film_suffixes: return not path.is_dir()
+    if not path.is_file() or not is_unsure_name(path.name) or path.suffix.lower() in _texts or is_archive(path): return False
+    with path.open('rb') as f: return not kind_of_start(f.read(32)) and _opens(path)
+
+def _opens(path):
+    "Whether OpenCV, where it is to be had, can read a first frame"
+    try: import_cv2()
+    except ImportError: return False
+    with quiet_cv2() as cv2:
+        film = cv2.VideoCapture(str(path))
+        try: return film.isOpened() and film.grab()
+        finally: film.release()
 
 def film_length(
     path, # of a film
@@ -220,12 +235,13 @@ def scan(self:Frames,
 )->tuple: # what `scan_images` gives
     "All files that the source holds; raises `InputError` where there is none, or a film cannot be read"
     listed = src if isinstance(src, (list, tuple)) else [src]
-    films = [as_path(f) for f in listed if is_film(f)]
+    filmed = [is_film(f) for f in listed]
+    films, rest = ([f for f, is_one in zip(listed, filmed) if is_one == wanted] for wanted in (True, False))
     single = not isinstance(src, (list, tuple)) and is_image_name(Path(src).name) and Path(src).is_file()
-    missing = [str(f) for f in films if not f.is_file()]
-    if missing: raise InputError(f'{missing[0]} does not exist (looked from {Path.cwd()}). Give a film, or the folder of the pictures.')
+    missing = [f for f in films if not as_path(f).is_file()]
+    if missing: refuse_missing(missing[0], 'a film, or the folder of the pictures')
+    films = [*map(as_path, films)]
     for film in films: film_length(film)
-    rest = [f for f in listed if not is_film(f)]
     found = scan_images([*rest] if single or isinstance(src, (list, tuple)) else src, decoder) if rest else ([], [], [])
     stats = [(f, f.stat()) for f in films]
     return sorted([*found[0], *(ImageFile(f.name, f, s.st_size, s.st_mtime_ns, False) for f, s in stats)]), *found[1:]
@@ -238,7 +254,7 @@ def _film(self:Frames, file, size, crop, show, look, mode):
         frame = file._replace(name=f'{file.name}#{i}')
         square = _square(img, size, crop, mode)
         new = seen.first_like(square, i) < 0
-        img.format = file.path.suffix[1:].upper()
+        img.format = file.path.suffix[1:].upper() or 'film'
         if new: look(frame, img.tobytes(), img)
         yield (square if new else near_equal), frame
 

@@ -34,6 +34,7 @@ def level_range(
 def _to_bytes(a, levels=None):
     "Numbers to uint8; `levels` where the range has been found before"
     if a.dtype == np.uint8: return a
+    if a.dtype == bool: return a*np.uint8(255)
     if not (np.issubdtype(a.dtype, np.floating) or np.issubdtype(a.dtype, np.integer)):
         raise InputError(f'the pictures are {a.dtype}; they must be numbers')
     whole = np.issubdtype(a.dtype, np.integer)
@@ -42,6 +43,11 @@ def _to_bytes(a, levels=None):
     if found[0] < black or found[1] > white:
         raise InputError(f'most pictures have values from {black} to {white}, and one from {a.min():.4g} to {a.max():.4g}')
     return ((a - np.float32(black))*np.float32(255/(white - black))).round().clip(0, 255).astype(np.uint8)
+
+def _are_masks(arrays):
+    "Whether whole numbers are nothing but 0 and 1; levels of 1 could not be told from black"
+    if not all(a.dtype.kind in 'iu' and a.size for a in arrays): return False
+    return max(int(a.max()) for a in arrays) == 1 and min(int(a.min()) for a in arrays) >= 0
 
 # %% ../nbs/00c_given.ipynb #b3d55a82
 def from_array(
@@ -52,7 +58,7 @@ def from_array(
     if a.ndim == 3: a = a[..., None]
     if a.ndim != 4 or not a.size: raise InputError(f'the array is {a.dtype} {a.shape}; pictures are [N, height, width, channels]')
     if a.shape[3] not in modes.values() and a.shape[1] in modes.values(): a = np.moveaxis(a, 1, 3)
-    return _to_bytes(a)
+    return _to_bytes(a == 1 if _are_masks([a]) else a)
 
 def _as_numpy(x):
     "A tensor or an array as an array"
@@ -71,7 +77,7 @@ def images_of(
     key = next((k for k in picture_keys if k in batch), None)
     if key is None:
         there = ', '.join(map(str, batch)) or 'nothing'
-        raise InputError(f"the batch is a dictionary with {there}; its pictures must be under one of {', '.join(picture_keys)}")
+        raise InputError(f"found a dictionary with {there}; pictures must be under one of {', '.join(picture_keys)}")
     return batch[key]
 
 # %% ../nbs/00c_given.ipynb #ddb1411c
@@ -149,6 +155,8 @@ def from_items(
     deep = [a for a in first if a.dtype != np.uint8]
     floats = deep and deep[0].dtype.kind == 'f'
     levels = level_range(min(float(a.min()) for a in deep), max(float(a.max()) for a in deep)) if floats else None
+    whole = [_as_numpy(x) for x in found if not isinstance(x, Image.Image)] if first and _are_masks(first) else []
+    if whole and _are_masks(whole): found = [x if isinstance(x, Image.Image) else _as_numpy(x) == 1 for x in found]
     if show and mode is None: say_transparent(sum(isinstance(x, Image.Image) and transparency(x) > 0 for x in found), len(found))
     found = [_as_picture(x, levels, mode) for x in found]
     shapes = {x.shape if isinstance(x, np.ndarray) else None for x in found}

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WORDS', 'LoadedGenerator', 'load', 'enlarge', 'save_picture', 'weight_directions', 'maps_by_side',
-           'activation_directions', 'strongest_directions', 'looks', 'name_directions']
+           'activation_directions', 'strongest_directions', 'looks', 'name_directions', 'named_directions']
 
 # %% ../nbs/08c_latents.ipynb #52292008
 from pathlib import Path
@@ -176,3 +176,15 @@ def name_directions(
         what = max(by, key=lambda k: abs(by[k]))
         found.append((WORDS[what][by[what] > 0] if abs(by[what]) >= least else '', abs(by[what])))
     return found
+
+# %% ../nbs/08c_latents.ipynb #4d18de6d
+_known = {}  # digest of a generator to what was found
+
+def named_directions(
+    generator:LoadedGenerator, # whose they are
+)->tuple: # as `strongest_directions` and `name_directions` have them
+    "Its strongest directions and what they change, found once"
+    if generator.digest not in _known:
+        found = strongest_directions(generator)
+        _known[generator.digest] = found, name_directions(generator, found)
+    return _known[generator.digest]

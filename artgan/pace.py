@@ -55,23 +55,26 @@ def _runs(group, config, device):
     return runs
 
 # %% ../nbs/11c_pace.ipynb #2b5cb3a6
+def _in_threads(n): return f'{n} thread{"s"*(n > 1)}'
+
 @dataclass
 class Pace:
     "One process against several, on one machine"
     machine: str    # processor, device and versions
     what: str       # recipe, size and batch
     processes: int  # how many
-    threads: int    # of the one process; the others have their part of them
+    threads: int    # of the one process; each of several has a part of them, and so has the one when it is measured again
     rounds: int     # that the medians are of, of each kind
-    speeds: dict    # 'quiet' and 'beside a busy program' to pictures a second: of one process, of several, and the median ratio
+    speeds: dict    # 'quiet' and 'beside a busy program' to pictures a second: one process with all threads, with a part; several; ratio
     sent: float     # bytes a step that each process adds up
     calls: float    # times a step that they add up
     part: float     # of the time of several quiet processes that the first one spends adding up, waiting for the others included
 
     def __repr__(self):
         lines = [self.machine, f'{self.what}, median of {self.rounds} rounds in turn', '',
-                 f"{'images/s':26}{f'1 process of {self.threads} threads':>26}{f'{self.processes} processes':>16}{'ratio':>8}"]
-        lines += [f'{name:26}{one:>26,.1f}{several:>16,.1f}{ratio:>8.2f}' for name, (one, several, ratio) in self.speeds.items()]
+                 f"{'images/s':24}{'1 process:':>12}{_in_threads(self.threads):>11}{_in_threads(self.threads//self.processes):>11}"
+                 f"{f'{self.processes} processes':>15}{'ratio':>8}"]
+        lines += [f'{name:36}{a:>11,.1f}{b:>11,.1f}{several:>15,.1f}{ratio:>8.2f}' for name, (a, b, several, ratio) in self.speeds.items()]
         last = f'{self.sent/1e6:.2f} MB a step are added up, in {self.calls:.0f} messages'
         return '\n'.join(lines + ['', f'{last}; that and waiting for each other takes {self.part:.0%} of the time'])
 
@@ -87,25 +90,27 @@ def _so_far(group): return group.calls, group.sent, group.waited
 
 # %% ../nbs/11c_pace.ipynb #8c064fdb
 def _rounds(group, runs, n, threads, seconds):
-    "Times of (alone, together) by kind, and what was added up in the quiet steps: messages, bytes, seconds"
+    "Times of (alone, alone with one part of the threads, together) by kind; what was added up in the quiet steps: messages, bytes, seconds"
     times, end, added = {'quiet': [], 'beside a busy program': []}, time.perf_counter() + seconds, []
     for k in itertools.count():
         for kind, found in times.items():
             with _beside(group.rank == 0 and kind != 'quiet'):
-                if k % 2: alone = _turn(group, runs, n, threads)
+                if k % 2: alone = [_turn(group, runs, n, t) for t in (threads, threads//group.world)]
                 before = _so_far(group)
                 both = _turn(group, runs, n, None)
                 if kind == 'quiet': added.append([b - a for a, b in zip(before, _so_far(group))])
-                if not k % 2: alone = _turn(group, runs, n, threads)
-            if k: found.append((alone, both))  # the first round warms up
+                if not k % 2: alone = [_turn(group, runs, n, t) for t in (threads, threads//group.world)]
+            if k: found.append((*alone, both))  # the first round warms up
         if group.agree(k > 1 and group.rank == 0 and time.perf_counter() > end)[0]: return times, added[1:]
 
 # %% ../nbs/11c_pace.ipynb #09d344b5
 def _pace(machine, what, processes, threads, times, added, n, batch):
     "The table of what was measured"
     calls, sent, waited = (sum(column) for column in zip(*added))
-    def of(found): return n*batch/median(a for a, _ in found), n*batch/median(b for _, b in found), median(a/b for a, b in found)
-    took, speeds = sum(both for _, both in times['quiet']), {kind: of(found) for kind, found in times.items()}
+    def of(found):
+        ratios = [median(row[way]/row[2] for row in found) for way in (0, 1)]
+        return *(n*batch/median(column) for column in zip(*found)), min(ratios)  # against the faster way with one process
+    took, speeds = sum(both for *_, both in times['quiet']), {kind: of(found) for kind, found in times.items()}
     steps = n*len(added)
     return Pace(machine, what, processes, threads, len(times['quiet']), speeds, sent/steps, calls/steps, waited/took)
 

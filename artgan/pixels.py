@@ -21,13 +21,13 @@ from .modes import modes
 from .shapes import as_shape, as_size
 
 # %% ../nbs/00a_pixels.ipynb #c804e428
-def _to_8_bit(img, decoder=3):
-    "Scale pictures of one deep channel (16-bit, 32-bit, float) to 8 bits; Pillow alone would clip them"
+def _to_8_bit(img, decoder=3, alone=True):
+    "Scale pictures of one deep channel (16-bit, 32-bit, float) to 8 bits; Pillow alone would clip them. `alone`: no page of several"
     a = np.asarray(img, np.float64)
     if not np.isfinite(a).all(): raise ValueError('has pixels that are not numbers')
     low, high = a.min(), a.max()
     if img.mode == 'F' and low >= 0 and high <= 1: a = a*255
-    elif decoder > 2 and img.mode in ('F', 'I') and low >= 0 and high <= 255: return Image.fromarray(a.round().astype(np.uint8))
+    elif decoder > 2 and (img.mode in ('F', 'I') or alone) and low >= 0 and high <= 255: return Image.fromarray(a.round().astype(np.uint8))
     elif img.mode != 'F' and low >= 0 and high <= 65535: a = a/257
     else: a = (a - low) * 255/max(high - low, 1e-12)
     return Image.fromarray(a.round().astype(np.uint8))
@@ -78,8 +78,9 @@ def to_mode(
 )->Image.Image: # upright, of that mode
     "Turn any picture into upright 8-bit sRGB, with transparency kept or, where the mode has none, over white; or into grey"
     way = colour_profile(img)[2] if decoder > 2 else None
+    alone = not img.mode.startswith('I;') or getattr(img, 'n_frames', 1) == 1
     img = ImageOps.exif_transpose(img)
-    if img.mode == 'F' or img.mode.startswith('I'): img = _to_8_bit(img, decoder)
+    if img.mode == 'F' or img.mode.startswith('I'): img = _to_8_bit(img, decoder, alone)
     if way: img = _in_srgb(img, way)
     if img.has_transparency_data:
         img = img.convert('RGBA')

@@ -21,6 +21,7 @@ from safetensors.torch import save
 
 import artgan
 from .core import InputError, check_held, free_space, json_digest, move_aside, told_where, written_whole, say
+from .cache import is_address
 from .modes import mode_of
 from .shapes import as_shape, grid_pictures
 from .models import spec_of
@@ -209,8 +210,7 @@ def recipe_of_run(
     path, # a folder
 )->dict: # fields of a `Recipe`; None where there is no run
     "The recipe of the run at `path`"
-    config = config_of_run(path)
-    return config and {k: config[k] for k in Recipe().keys()}
+    if config := config_of_run(path): return {k: config[k] for k in Recipe().keys()}
 
 def data_of_run(
     path, # a folder
@@ -261,11 +261,12 @@ def config_differences(
 def _difference(name, old, new):
     "One of them, in words"
     if name == 'labels': return f"labels: {'other ones' if old and new else 'none there' if new else 'none now'}"
-    if name != 'data' or not (old and new): return f'{name}: {old!r} there, {new!r} now'
-    before, now = old.get('pictures'), new.get('pictures')
+    before, now = ((d or {}).get('pictures') for d in (old, new)) if name == 'data' else (None, None)
+    if None in (before, now): return f'{name}: {old!r} there, {new!r} now'
     prints = f"fingerprint {old.get('fingerprint')} there, {new.get('fingerprint')} now"
     if before == now: return f'data: other pictures, though as many ({now}; {prints})'
-    return f'data: {before} pictures there, {now} now ({prints})'
+    more = ', without the new ones the run goes on' if now > before else ''
+    return f'data: {before} pictures there, {now} now{more} ({prints})'
 
 # %% ../nbs/08_runs.ipynb #e6263299
 def open_run_folder(
@@ -299,11 +300,11 @@ def session_info(
     micro_batch:int=None, # pictures in memory at a time, where that is not the whole batch
 )->dict:
     "On what a run runs and where its pictures are, for config.json"
-    optional = {'data': str(Path(data).expanduser().resolve())} if isinstance(data, (str, os.PathLike)) else {}
-    if device.type == 'cuda': optional['gpu'] = torch.cuda.get_device_name(device)
-    if micro_batch: optional['micro_batch'] = micro_batch
+    also = {'data': data if is_address(data) else str(Path(data).expanduser().resolve())} if isinstance(data, (str, os.PathLike)) else {}
+    if device.type == 'cuda': also['gpu'] = torch.cuda.get_device_name(device)
+    if micro_batch: also['micro_batch'] = micro_batch
     about = dict(artgan=artgan.__version__, torch=torch.__version__, python=platform.python_version(), machine=platform.machine())
-    return dict(started=time.strftime('%Y-%m-%d %H:%M:%S'), **optional, device=str(device),
+    return dict(started=time.strftime('%Y-%m-%d %H:%M:%S'), **also, device=str(device),
                 threads=torch.get_num_threads(), precision=precision, **about, system=platform.system())
 
 def check_space(
@@ -389,8 +390,7 @@ def save_snapshot(
 ):
     "Keep both networks as they are, in half precision, for the figures that show how they changed"
     def half(v): return v.half().cpu().contiguous() if v.is_floating_point() else v.cpu()
-    nets = dict(G=state.sampler, D=state.D)
-    weights = {f'{name}.{k}': half(v) for name, net in nets.items() for k, v in net.state_dict().items()}
+    weights = {f'{name}.{k}': half(v) for name, net in (('G', state.sampler), ('D', state.D)) for k, v in net.state_dict().items()}
     with written_whole(path) as tmp: tmp.write_bytes(pack_weights(weights, config))
 
 # %% ../nbs/08_runs.ipynb #7325fdfe

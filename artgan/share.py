@@ -16,7 +16,7 @@ from .hub_files import beside, is_hub, local, made_of
 from .shapes import shown_shape
 from .runs import read_about, read_history, run_path
 from .weights import PAINTINGS, images_seen, load_network
-from .latents import LoadedGenerator, name_directions, strongest_directions
+from .latents import LoadedGenerator, named_directions
 from .onnx_export import export_onnx
 
 # %% ../nbs/12e_share.ipynb #c7cd6152
@@ -51,8 +51,7 @@ def page_directions(
     n:int=8, # at most so many
 )->list: # dictionaries of a name, and the direction as a list of floats
     "Directions for a page, those with a name first"
-    found = strongest_directions(generator)
-    named, kept, counts = name_directions(generator, found), [], {}
+    (found, named), kept, counts = named_directions(generator), [], {}
     for i in sorted(range(len(found)), key=lambda i: (not named[i][0], -named[i][1])):
         if len(kept) < n and all(abs(float(found[i] @ found[j])) < 0.7 for j in kept): kept.append(i)
     def title(i):

@@ -144,7 +144,7 @@ def _most_of_one(group, recipe, config):
     if units >= group.world: return -(-units//group.world)*alike
     what = f'groups of {alike}, which the discriminator compares' if alike > 1 else 'pictures'
     raise InputError(f'there are {group.world} processes, and a batch of {recipe.batch_size} has {units} {what}: each process needs one. '
-                     f'Take {units} processes, or in a new run batch_size={alike*group.world}')
+                     f'{f"Take {units} processes" if units > 1 else "Take one process"}, or in a new run batch_size={alike*group.world}')
 
 def _check_room(group, recipe, config, device, precision, micro_batch):
     "`InputError` where there are no pictures for a process, or no memory for its part of a batch"

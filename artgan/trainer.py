@@ -20,7 +20,7 @@ from .data import images_of
 from .models import build_pair, discriminator, generator, has_batch_norm
 from .augment import augment, draw_augment, random_flip
 from .recipes import Recipe, make_recipe
-from .processes import Share, part_of, share_batch_norm, sharing
+from .processes import Lost, Share, part_of, share_batch_norm, sharing
 from .step import adam, compared, default_precision, train_step, train_step_in_parts, update_ema
 from .adapt import adapt
 from .runs import History, history_rows, load_checkpoint, read_history, save_checkpoint
@@ -342,7 +342,7 @@ def train(self:Trainer):
             else: self.end_epoch()
         self.check_finite()
         if self.saved != (self.step, self.epoch): self.save()
-    except Diverged: raise
+    except (Diverged, Lost): raise  # with another process gone, this one may stand between two epochs
     except Exception:
         if self.whole and self.step and self.saved != (self.step, self.epoch): self.save()
         raise

@@ -27,7 +27,7 @@ def said_by(module):
 
 def called(top, function):
     "The name of a function, or class and method, as its user says it"
-    if patched(top): return f'{patched(top)}.{top.name}'
+    if patched(top): return f'{patched(top)}.{top.name}' if shown(top.name) else patched(top)
     is_method = isinstance(top, ast.ClassDef) and function is not top and shown(getattr(function, 'name', '_'))
     return f'{top.name}.{function.name}' if is_method else top.name
 

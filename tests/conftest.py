@@ -28,7 +28,7 @@ def forked(target, *args):
     """Start `target` in a process of its own, in this folder and with this environment. It is forked from a server that has loaded torch once
     and has done nothing with it, so it starts in milliseconds, where a new Python takes seconds"""
     context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['artgan.train'])
+    context.set_forkserver_preload(['artgan.train', 'torch._dynamo', 'torchvision.utils'])  # a run loads the last two late
     process = context.Process(target=_there, args=(os.getcwd(), dict(os.environ), target, args), daemon=True)  # no test that fails waits for it
     process.start()
     return process

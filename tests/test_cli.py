@@ -11,6 +11,7 @@ from PIL import Image
 
 from artgan.cli import main
 from artgan.hub import push_to_hub
+from artgan.results import score_run
 from artgan.share import share_run
 
 
@@ -46,9 +47,10 @@ def test_generate_goes_on_where_it_was_interrupted(tmp_path, monkeypatch, capsys
 def test_share_and_push_score_first_where_asked(monkeypatch, capsys):
     "Only a score has a baseline, so the card of a page needs one"
     given = {}
-    monkeypatch.setattr('artgan.cli.score_run', lambda run: f'the score of {run}')
-    def instead(f, name): monkeypatch.setattr(f'artgan.cli.{f.__name__}', functools.wraps(f)(lambda *args, **more: given.update({name: (*args, more)})))
-    instead(share_run, 'share'), instead(push_to_hub, 'push')
+    def instead(f, do): monkeypatch.setattr(f'artgan.cli.{f.__name__}', functools.wraps(f)(do))  # whose parameters are the options
+    instead(score_run, lambda run: f'the score of {run}')
+    instead(share_run, lambda *args, **more: given.update(share=(*args, more)))
+    instead(push_to_hub, lambda *args, **more: given.update(push=(*args, more)))
     assert main(['share', 'runs/x', '--score', '--title', 'Mine']) == main(['push', 'runs/x', 'me/x', '--score']) == 0
     assert given == dict(share=('runs/x', None, dict(title='Mine', score='the score of runs/x')), push=('runs/x', 'me/x', dict(score='the score of runs/x')))
     assert main(['share', 'runs/x']) == 0 and given['share'] == ('runs/x', None, {})

@@ -1,6 +1,10 @@
 "Sizes from numpy, paths with ~, held-out parts without copies, the cache, and what is left alone."
+import email
+import io
 import json
 import random
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +18,8 @@ from artgan.core import InputError
 from artgan.data import Batches, load_images, open_data, repeats, show_batch, split_indices
 from artgan.demo import demo_art
 from artgan.files import find_images
+from artgan.results import run_pictures
+from artgan.train import fit
 
 
 @pytest.fixture
@@ -99,3 +105,29 @@ def test_the_random_state_of_the_caller_is_left_alone(home):
     batches, _ = open_data(pictures, None, 3, 'center', 0.3, 5, 'cpu')
     [*batches], [*Batches(pictures, 3)], demo_art(3, size=16), repeats(pictures), check_images(home/'art'), show_batch(pictures), load_images(home/'art', size=8, cache=False)
     assert states() == before
+
+
+@pytest.mark.parametrize('address,advice', [('s3://bucket/pics', 'Download it first'), ('gs://bucket/pics.zip', 'Download it first'), ('ftp://a.b/pics.zip', 'Download it first'), ('hf://datasets/a/b', 'Download it first'),
+                                            ('s3://bucket/film.mp4', 'Download it first'), ('file:///tmp/pics.zip', 'pass its path'), (Path('https://a.b/pics.zip'), 'as text'), (Path('https://a.b/film.mp4'), 'as text'),
+                                            (['https://a.b/pics.zip'], 'by itself'), (['HTTPS://a.b/a.jpg', 'b.jpg'], 'by itself'), ([Path('s3://b/film.mp4')], 'Download it first'), ('www.a.b/pics.zip', 'put https:// before it'),
+                                            ('http://[bad', 'no address'), ('https://[bad]/pics.zip', 'no address'), (' https://a.b/pics.zip', 'by itself')], ids=str)
+def test_an_address_that_cannot_be_fetched_is_refused_with_what_to_do(address, advice, tmp_path):
+    for f in (lambda: fit(address, 1, device='cpu', show=False), lambda: load_images(address), lambda: check_images(address), lambda: fit(address, 1, out='run', frames='all', show=False)):
+        with pytest.raises(InputError, match=advice): f()
+    assert not [p for p in tmp_path.rglob('*') if p.name != 'cache']
+
+
+def test_what_is_called_like_an_address_and_is_there_is_read(home):
+    (home/'art'/'a').rename('s3:')
+    assert len(load_images('s3://', size=16)) == len(load_images([p for p in Path('s3:').iterdir()], size=16)) == 6
+
+
+def test_a_run_remembers_the_address_of_its_pictures(home, monkeypatch):
+    "And what is made of it later finds them in the cache"
+    with zipfile.ZipFile('pics.zip', 'w') as z:
+        for p in (home/'art').rglob('*.png'): z.write(p, p.name)
+    class Answer(io.BytesIO): headers = email.message_from_string('Content-Type: application/zip')
+    monkeypatch.setattr('urllib.request.urlopen', lambda request, timeout: Answer(Path('pics.zip').read_bytes()))
+    run = fit('https://a.b/pics.zip', 1, size=32, batch_size=4, latent_size=8, width=4, device='cpu', show=False, score_every=0)
+    monkeypatch.setattr('urllib.request.urlopen', None)
+    assert run.path == Path('runs/pics') and len(run_pictures(run)[0]) == 12

@@ -142,3 +142,31 @@ def test_near_copies_of_many(art):
     "The first one that looks the same, and never a copy of a copy"
     paler = (art*0.9 + 20).clip(0, 255).astype(np.uint8)
     assert near_copies([*art, *paler, *art]).tolist() == [*[-1]*20, *range(20), *range(20)]
+
+
+@pytest.mark.parametrize('suffix,written,codec', [('.ts', '.ts', 'mp4v'), ('.vob', '.vob', 'MPG2'), ('.m2v', '.m2v', 'MPG2'), ('.asf', '.asf', 'WMV2'), ('.3g2', '.3g2', 'mp4v'), ('.nut', '.nut', 'MJPG'),
+                                                  ('.mjpeg', '.mjpeg', 'MJPG'), ('.dv', '.mkv', 'MJPG'), ('', '.mp4', 'mp4v'), ('.part', '.avi', 'MJPG')])
+def test_whatever_opencv_opens_is_a_film(suffix, written, codec, tmp_path, capfd):
+    "By its name, or because it is one"
+    made, film = make_film(tmp_path/f'made{written}', scenes(4), codec), tmp_path/f'film{suffix}'
+    if not made.exists() or not made.stat().st_size: pytest.skip('this OpenCV cannot write it')
+    made.rename(film)
+    capfd.readouterr()
+    for source in film, [film]: assert len(load_images(source, 32, every=4, show=False, cache=False)) == 4
+    report = check_images(film, 32, every=4, show=False)
+    assert len(report.used) == 4 and {f.format for f in report.used} == {suffix[1:].upper() or 'film'}
+    assert capfd.readouterr().err == ''
+
+
+def test_what_is_no_film_is_refused_as_before(tmp_path, film):
+    (tmp_path/'README').write_text('Dear Theo\n'*99)
+    (tmp_path/'letter.nfo').write_text('Dear Theo\n'*99)
+    (tmp_path/'film.txt').write_bytes(film.read_bytes())
+    Image.new('RGB', (64, 48)).save(tmp_path/'picture', 'PNG')
+    for name in 'README', 'letter.nfo', 'film.txt', 'picture':
+        with pytest.raises(InputError, match='neither a folder nor'): fit(tmp_path/name, 1, out='run', show=False)
+    with zipfile.ZipFile('packed', 'w') as z: z.write(tmp_path/'picture', 'a.png')
+    os.mkdir('folder.ts')
+    Image.new('RGB', (64, 48)).save('folder.ts/a.png')
+    for source in 'packed', 'folder.ts': assert len(load_images(source, 32, show=False)) == 1
+    assert not Path('run').exists()

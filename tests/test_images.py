@@ -8,13 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch.utils.data import TensorDataset
 
 from artgan.check import check_images
 from artgan.core import InputError
 from artgan.files import find_images
+from artgan.films import decode_frames
 from artgan.pixels import decode
-from artgan.data import cache_folder, load_images
+from artgan.data import cache_folder, load_images, open_data
 from artgan.demo import demo_art
 
 ORANGE = (250, 140, 20)
@@ -260,3 +263,53 @@ def test_photographs_of_an_iphone(tmp_path):
     meant = dict(zip(('a.HEIC', 'b.heif', 'no suffix', 'wrong.jpg', 'turned.heic'), (*art[:4], np.rot90(art[4], -1))))
     assert sorted(found.files) == sorted(meant) and [name for name, _ in found.skipped] == ['cut.heic']
     for name, picture in zip(found.files, found.images): assert np.abs(picture - meant[name].astype(float)).mean() < 4, name
+
+
+WITHOUT_SUFFIX = {'JPEG': 'RGB', 'PNG': 'RGB', 'GIF': 'RGB', 'TIFF': 'RGB', 'WEBP': 'RGB', 'BMP': 'RGB', 'AVIF': 'RGB', 'JPEG2000': 'RGB', 'QOI': 'RGB', 'DDS': 'RGB', 'ICO': 'RGBA', 'ICNS': 'RGB',
+                  'PPM': 'RGB', 'PGM': 'L', 'PBM': '1', 'PFM': 'F', 'PCX': 'RGB', 'SGI': 'RGB', 'grey SGI': 'L', 'IM': 'RGB', 'MSP': '1', 'XBM': '1', 'BLP': 'P', 'BigTIFF': 'RGB', 'grey PCX': 'L'}
+
+
+def test_pictures_without_a_suffix_or_with_one_that_says_nothing(tmp_path, capsys):
+    "In a folder and in a zip; what has no beginning of its own is passed over and counted"
+    formats = {'PGM': 'PPM', 'PBM': 'PPM', 'PFM': 'PPM', 'grey SGI': 'SGI', 'grey PCX': 'PCX', 'BigTIFF': 'TIFF'}
+    with zipfile.ZipFile('all.zip', 'w') as z:
+        for name, mode in WITHOUT_SUFFIX.items():
+            data = in_file(picture(mode, (64, 64)), formats.get(name, name), **({'big_tiff': True} if name == 'BigTIFF' else {}))
+            for file in (name, f'{name} v1.2', f'{name}.dat'): z.writestr(file, data)
+        z.writestr('P6 by hand', b'P6 # a remark\n2\t2 255 ' + bytes(12))
+        z.writestr('Motorola', in_file(picture(), 'TIFF', big_tiff=True).replace(b'II+\0', b'MM\0+', 1))  # cannot be decoded, and is named
+        for file, data in {'a TGA': in_file(picture(), 'TGA'), 'a letter': b'P1 is dear to me', 'a list': b'\n\2\n', 'an icon': b'\0\0\1\0' + bytes(90)}.items(): z.writestr(file, data)
+    zipfile.ZipFile('all.zip').extractall(tmp_path/'folder')
+    for source in tmp_path/'folder', 'all.zip':
+        with pytest.warns(match='skipped 1 of .* Motorola'): found = load_images(source, 32, cache=False)
+        assert {*found.files} == {*(f'{name}{end}' for name in WITHOUT_SUFFIX for end in ('', ' v1.2', '.dat')), 'P6 by hand'}
+        assert 'passed over 4 files that are no pictures: 4 no suffix' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('format', ['PNG', 'TIFF'])
+def test_sixteen_bits_that_hold_eight(format, tmp_path):
+    "Levels that are there already stay as they are; of 12 bits nobody can know, so the doctor says it; one dark page of several is a dark page"
+    levels = demo_art(1, size=64)[0][0][..., 0].astype(np.uint16)
+    assert levels.max() > 100
+    assert np.array_equal(decode(in_file(Image.fromarray(levels), format), 64)[..., 0], levels)
+    assert np.array_equal(decode(in_file(Image.fromarray(levels*257), format), 64)[..., 0], levels)
+    assert decode(in_file(Image.fromarray(levels), format), 64, decoder=2).max() <= 1, 'as it was in 0.1'
+    (tmp_path/f'a.{format.lower()}').write_bytes(in_file(Image.fromarray(levels*16), format))
+    (tmp_path/f'b.{format.lower()}').write_bytes(in_file(Image.fromarray(levels*257), format))
+    noted = check_images(tmp_path, 64, show=False).groups['16 bits of which few are used']
+    assert [(f.name, detail) for f, detail in noted] == [(f'a.{format.lower()}', f'the largest number is {levels.max()*16:,} of 65,535: it comes out dark')]
+    if format == 'PNG': return
+    pages = in_file(Image.fromarray(levels), 'TIFF', save_all=True, append_images=[Image.fromarray(levels*200)])
+    assert decode(pages, 64).max() <= 1 and decode_frames(pages, 64)[1].max() > 80
+
+
+@pytest.mark.parametrize('dtype', [bool, np.uint8, np.int64, np.int16])
+def test_masks_are_black_and_white(dtype):
+    "As arrays, tensors and items; but pictures that are nearly black stay so"
+    masks = demo_art(20, size=32)[0][..., :1] > 100
+    white, given = masks*np.uint8(255), masks.astype(dtype)
+    for data in given, torch.from_numpy(given), [*given], [*torch.from_numpy(given)], given[..., 0], TensorDataset(torch.from_numpy(given).permute(0, 3, 1, 2)):
+        assert np.array_equal(open_data(data, None, 8, 'center', 0., 0, 'cpu')[0].images, white)
+    if dtype == bool: return
+    dark = np.concatenate([given[:19], given[19:]*2])
+    for data in dark, [*dark]: assert open_data(data, None, 8, 'center', 0., 0, 'cpu')[0].images.max() == 2

@@ -3,6 +3,8 @@ import json
 import math
 import os
 import random
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,20 +18,22 @@ import pytest
 import torch
 import torch.distributed as dist
 from PIL import Image
+from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
+from artgan import callbacks, train, trainer
 from artgan.augment import AUGMENTATIONS
 from artgan.callbacks import Callback
 from artgan.cli import main
 from artgan.core import InputError
 from artgan.data import Batches
 from artgan.demo import demo_art
-from artgan.launch import launch
+from artgan.launch import _killed, launch
 from artgan.processes import Processes
 from artgan.recipes import RECIPES
 from artgan.runs import load_checkpoint, read_about, read_history
 from artgan.train import fit
 from artgan.trainer import Trainer
-from conftest import forked, needs_fork
+from conftest import equal, forked, left_by, needs_fork
 
 half, rest = tuple(AUGMENTATIONS)[:3], tuple(AUGMENTATIONS)[3:]
 cpu = replace(RECIPES['cpu'], r1_interval=4, augment=half, adapt=rest, augment_ramp=(0., 0.5))
@@ -152,6 +156,7 @@ def worker(data, given, about, log):
     "What torchrun's child does: a `fit` like any other"
     torch.set_num_threads(1)
     os.environ.update(about, TORCHELASTIC_RUN_ID='test', TORCHELASTIC_USE_AGENT_STORE='True', MASTER_ADDR='localhost')
+    given.pop('before', int)()
     with open(log, 'w', buffering=1) as f, redirect_stdout(f), redirect_stderr(f):
         try: fit(data, **given, show='text')
         except Exception as e: print(f'{type(e).__name__}: {e}'); raise SystemExit(3)
@@ -167,7 +172,7 @@ class Workers:
 
     def join(self, seconds=120): # exit codes, and what each has said
         for w in self.all: w.join(seconds)
-        return [w.exitcode for w in self.all], [log.read_text() for log in self.logs]
+        return [w.exitcode for w in self.all], [log.read_text() if log.exists() else '' for log in self.logs]
 
     def wait_for(self, text):
         "Until the first one has printed this"
@@ -195,26 +200,142 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path, pictures):
     assert sorted(p.name for p in Path('run').iterdir()) == sorted(p.name for p in Path('once').iterdir())
 
 
-@needs_fork
-@pytest.mark.parametrize('killed', [0, 1])
-def test_a_process_that_is_killed_ends_the_run(killed, tmp_path, pictures):
-    "At a random moment: the other one says which, the last checkpoint is whole, and the run goes on from it"
-    workers = Workers(2, pictures, out='run', epochs=100_000)
-    workers.wait_for('Epoch [3/')
-    time.sleep(random.random())
-    os.kill(workers.all[killed].pid, signal.SIGKILL)
+def marked(name, owner, what, result=None):
+    "Let a function leave a file when it is called, and take a moment; with a result, it gives that"
+    function = getattr(owner, what)
+    def slow(*args, **kwargs):
+        if name != 'saving' or '/step-' in str(args[1]): # the file is written, and has not got its name
+            Path(f'at-{name}').touch()
+            time.sleep(0.1)
+        return result(*args) if result else function(*args, **kwargs)
+    setattr(owner, what, slow)
+
+
+def eventful():
+    "Checkpoint, grid and scores after every epoch; the moments of a run can be told from outside"
+    trainer.save_after_epoch = 0
+    callbacks.Scorer.due = lambda self, images, new: images % 20 == 0
+    callbacks.grid_is_due = lambda *_: True
+    def scores(self, run): return dict(kid=1., frechet=1000. - run.images, precision=0., recall=0., colour=0.)
+    for name, owner, what, *result in (('decoding', train, 'open_data'), ('scores', callbacks.Scorer, '__call__', scores),
+                                       ('grids', callbacks, 'save_samples'), ('saving', os, 'replace')): marked(name, owner, what, *result)
+
+
+def kill(workers, *ranks):
+    "Kill them, and tell the others to end, as torchrun does; what each has said, and seconds until all had ended"
+    for rank in ranks: os.kill(workers.all[rank].pid, signal.SIGKILL)
     begun = time.monotonic()
+    for rank in ranks: workers.all[rank].join()
+    time.sleep(0.1)
+    others = [w for rank, w in enumerate(workers.all) if rank not in ranks]
+    for w in others:
+        if w.is_alive(): os.kill(w.pid, signal.SIGTERM)
     codes, said = workers.join(10)
-    assert time.monotonic() - begun < 10 and codes[killed] == -signal.SIGKILL and codes[1 - killed] == 3
-    assert f'Lost: process {killed} (number {workers.all[killed].pid} on {socket.gethostname()}) has ended without a word' in said[1 - killed]
-    step = load_checkpoint('run')['step']
-    run = fit(pictures, out='run', **{**folder, 'epochs': 100_000}, callbacks=[Once()], show=False)
-    assert run.history['step'].tolist() == [*range(1, len(run.losses_d) + 1)] and len(run.losses_d) > step
+    assert None not in codes and [codes[rank] for rank in ranks] == [-signal.SIGKILL]*len(ranks), (codes, said)  # no process is left behind
+    return codes, said, time.monotonic() - begun
 
 
-class Once(Callback):
-    "Stops a run when its numbers are first read"
-    def after_read(self, run): run.stop.set()
+def check_named(workers, codes, said, ranks, early=False):
+    "One of the others has said which were killed, and no other. Early, before all have met, nobody knows, and torchrun's own process says it"
+    found = [line for log in said for line in log.split('\n') if line.startswith('Lost: ') or 'artgan: ' in line]
+    others = {code for rank, code in enumerate(codes) if rank not in ranks}
+    if early and others <= {-signal.SIGTERM, 128 + signal.SIGTERM}: return not found
+    names = ', '.join(f'process {r} (number {workers.all[r].pid} on {socket.gethostname()})' for r in ranks)
+    return len(found) == 1 and others <= {1, 3} and f"{names} {'has' if len(ranks) == 1 else 'have'} ended without a word" in found[0]
+
+
+KILLS = int(os.environ.get('ARTGAN_KILLS', 0))  # the long version: ARTGAN_KILLS=60
+
+
+@needs_fork
+def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(tmp_path, pictures):
+    "One of three processes, each once or more, at chosen moments and in the long version at random ones: it is named, and nothing is lost"
+    given = dict(batch_size=12, epochs=3, before=eventful)
+    forked(int).join()  # the server that forks loads torch once
+    begun = time.monotonic()
+    codes, said = Workers(3, pictures, out='undisturbed', **given).join()
+    length, wanted = time.monotonic() - begun, left_by('undisturbed')
+    assert codes == [0]*3, said
+    chosen, rng, ends = [(1, 'decoding'), (2, 'grids'), (0, 'saving')], random.Random(18), []
+    chosen += [(k % 3, ('grids', 'scores', 'saving', 'decoding', None, None, None, None)[k//3 % 8]) for k in range(KILLS)]
+    for k, (rank, moment) in enumerate(chosen):
+        for mark in Path().glob('at-*'): mark.unlink()
+        workers = Workers(3, pictures, out='run', **given)
+        until = time.monotonic() + (60 if moment else rng.uniform(0, length))
+        while time.monotonic() < until and not Path(f'at-{moment}').exists() and all(w.exitcode is None for w in workers.all): time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.1))
+        if workers.all[rank].exitcode is None:
+            codes, said, took = kill(workers, rank)
+            over = sorted(codes) == [-signal.SIGKILL, 0, 0]  # the others had nothing left to do with it
+            assert over or check_named(workers, codes, said, [rank], early=moment is None), (k, rank, moment, codes, said)
+            ends.append(took)
+            print(f'{k}: process {rank} at {moment or "a random moment"}, {took:.1f} s', codes)
+            if Path('run/checkpoints').exists(): load_checkpoint('run')
+        if k % 3 == 2 or k == len(chosen) - 1:
+            codes, said = Workers(3, pictures, out='run', **given).join()
+            assert codes == [0]*3 and equal(left_by('run'), wanted), (k, codes, said)
+            shutil.rmtree('run')
+    print(f'{length:.1f} s undisturbed; {len(ends)} kills, all had ended after {min(ends):.1f} to {max(ends):.1f} s')
+    assert max(ends) < 8
+
+
+@needs_fork
+def test_two_of_five_are_killed_at_once(tmp_path, pictures):
+    workers = Workers(5, pictures, out='run', batch_size=20, epochs=100_000)
+    workers.wait_for('Epoch [3/')
+    codes, said, took = kill(workers, 1, 3)
+    assert check_named(workers, codes, said, [1, 3]) and took < 8, (codes, said, took)
+
+
+def on_machines():
+    "As if each process had a machine of its own"
+    name = f'gpu{os.environ["RANK"]}'
+    socket.gethostname = lambda: name
+
+
+@needs_fork
+def test_a_process_of_another_machine_is_killed(tmp_path, pictures):
+    "Nobody sees that it is dead, but the others answer and it does not: it is named once on each machine, and no other"
+    workers = Workers(3, pictures, out='run', batch_size=12, epochs=100_000, before=on_machines)
+    workers.wait_for('Epoch [3/')
+    os.kill(workers.all[1].pid, signal.SIGKILL)
+    codes, said = workers.join(10)
+    assert codes[1] == -signal.SIGKILL and {codes[0], codes[2]} <= {1, 3}, (codes, said)
+    for log in said[0], said[2]: assert f': process 1 (number {workers.all[1].pid} on gpu1) has ended without a word' in log, said
+
+
+def test_a_process_is_killed_before_it_knows_the_others(tmp_path, pictures, capfd):
+    "While modules are loaded: the process that started them says which, and ends with 1"
+    run = subprocess.Popen([sys.executable, '-m', 'artgan.cli', 'train', pictures, '--out', 'run', '--processes', '2', *words], stderr=subprocess.PIPE, text=True)
+    while len(found := children(run.pid)) < 2: assert run.poll() is None
+    os.kill(found[1], signal.SIGKILL)
+    said = [line for line in run.communicate(timeout=60)[1].split('\n') if line.startswith('artgan: ')]
+    assert run.returncode == 1 and len(said) == 1 and f'process 1 (number {found[1]} on {socket.gethostname()}) by SIGKILL was ended' in said[0], said
+    assert not any(map(alive, found)) and not Path('run').exists()
+
+
+def children(pid): return [int(p) for p in Path(f'/proc/{pid}/task/{pid}/children').read_text().split()]
+
+
+def alive(pid): return Path(f'/proc/{pid}').exists()
+
+
+@pytest.mark.parametrize('codes, named', [
+    ({1: -9, 0: -15}, '1'), ({1: -9, 0: 143}, '1'), ({1: -15, 0: -15}, '1'), ({0: -9, 2: -11, 1: -15}, '02'), ({0: -9, 1: -9}, '01'),
+    ({1: -9, 0: 1}, ''), ({0: 1, 1: -15}, ''), ({0: 143, 1: -15}, ''), ({0: 2, 1: 2}, ''), ({0: 143, 1: 143}, '')])
+def test_what_torchrun_saw(codes, named):
+    "Exit codes in the order in which torchrun saw them: who was killed, where no other process has said it"
+    found = _killed({r: ProcessFailure(local_rank=r, pid=100 + r, exitcode=code, error_file='none') for r, code in codes.items()})
+    assert ''.join(re.findall(r'process (\d) \(number', found or '')) == named
+
+
+def test_batches_tell_where_they_stand_as_soon_as_they_know():
+    "The first process reads a checkpoint and tells the others at once where the data stand: otherwise they take other pictures than it does"
+    first, other = (Batches(demo_art(20, size=16)[0], 8, seed=seed) for seed in (1, 2))
+    for k, _ in zip(range(4), (b for _ in range(2) for b in first)): pass
+    assert first.state_dict()['given'] == 1
+    other.load_state_dict(first.state_dict())
+    assert equal(other.state_dict(), first.state_dict())
 
 
 class Sleeper(Callback):
@@ -255,6 +376,9 @@ def test_what_cannot_be_done_is_refused_before_anything_is_written(tmp_path, pic
     assert not any(said[1:]) and all(codes) and not Path('run').exists()
     codes, said = Workers(2, demo_art(20, size=16)[0], out='run', size=None).join(60)
     assert codes[0] == 3 and 'cannot travel to other processes' in said[0] and not Path('run').exists()
+    codes, said = Workers(2, pictures, out='run', batch_size=3).join(60)
+    assert codes[0] == 3 and 'a batch of 3 has 0 groups of 4' in said[0] and 'Take one process, or in a new run batch_size=8' in said[0], said
+    assert fit(pictures, out='small', **{**folder, 'batch_size': 3, 'epochs': 1}, show=False).epochs == 1 and not Path('run').exists()
     codes, said = Workers(2, 'nowhere', out='run').join(60)
     assert codes[0] == 3 and 'nowhere does not exist' in said[0] and not any(said[1:]) and not Path('run').exists()
 
@@ -292,9 +416,31 @@ def test_two_machines_as_two_torchruns(tmp_path, pictures):
     assert json.loads(Path('run/config.json').read_text())['sessions'][0]['processes'] == 2
 
 
-def test_the_command_starts_torchrun(tmp_path, pictures, capfd):
-    assert main(['train', pictures, '--out', 'run', '--processes', '2', *words]) == 0
-    assert '2 epochs, 6 steps, in run' in capfd.readouterr().out
+@pytest.mark.parametrize('n', [1, 2])
+def test_the_command_starts_torchrun(n, tmp_path, pictures, capfd):
+    done = subprocess.run([sys.executable, '-m', 'artgan.cli', 'train', pictures, '--out', 'run', '--processes', f'{n}', *words],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and '2 epochs, 6 steps, in run' in done.stdout, done
+    assert json.loads(Path('run/config.json').read_text())['sessions'][0].get('processes', 1) == n
+
+
+def test_two_machines_by_the_command(tmp_path, pictures):
+    "Two commands on this machine, which meet at a port, with one process each"
+    command = [sys.executable, '-m', 'artgan.cli', 'train', pictures, '--out', 'run', *words, '--machines', '2', '--meet', f'127.0.0.1:{free_port()}']
+    both = [subprocess.Popen([*command, '--machine', f'{k}'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for k in range(2)]
+    said = [p.communicate(timeout=120)[0] for p in both]
+    assert [p.returncode for p in both] == [0, 0], said
+    assert '2 epochs, 6 steps, in run' in said[0] and not said[1].strip(), said
+    assert json.loads(Path('run/config.json').read_text())['sessions'][0]['processes'] == 2
+
+
+def test_what_the_command_refuses(capsys):
+    "Without an end it would start itself, or leave out what was meant"
+    for args, why in ((['train', 'x', '--meet', 'gpu1:29400'], 'go with --machines'), (['train', 'x', '--machine', '0'], 'go with --machines'),
+                      (['train', 'x', '--machines', '1', '--machine', '1'], 'counted from 0 to 0'), (['bench', '--processes', '1'], 'pass 2 or more')):
+        assert main(args) == 2 and why in capsys.readouterr().err
+    for name in 'processes', 'machines', 'meet':
+        with pytest.raises(InputError, match=f'{name}: .*!artgan train my-pictures --processes 2'): fit('pictures', **{name: 2})
 
 
 @needs_fork

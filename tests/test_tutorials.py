@@ -1,7 +1,7 @@
 "Every tutorial runs from top to bottom, on a few small pictures instead of paintings and hours."
-import nbformat
 import pytest
-from nbclient import NotebookClient
+from execnb.nbio import read_nb
+from execnb.shell import CaptureShell
 from PIL import Image
 
 import sync
@@ -25,8 +25,8 @@ def test_tutorial(path, tmp_path, monkeypatch):
     (tmp_path/'art').mkdir()
     for i, picture in enumerate(demo_art(66, size=80)[0]): Image.fromarray(picture).save(tmp_path/'art'/f'Some_Artist{i % 3}_{i}.jpg')
     for name, value in dict(DATA=tmp_path/'art', EPOCHS=1, MINUTES=0.03, BATCH=16, ROUNDS=1).items(): monkeypatch.setenv(f'ARTGAN_{name}', str(value))
-    nb = nbformat.read(path, as_version=4)
+    nb = read_nb(path)
     for long, short in SHORTER.get(path.stem, []):
         cell, = (c for c in nb.cells if c.cell_type == 'code' and long in c.source)
         cell.source = cell.source.replace(long, short)
-    NotebookClient(nb, timeout=300, resources={'metadata': {'path': str(tmp_path)}}).execute()
+    CaptureShell(tmp_path).run_all(nb, exc_stop=True)  # in this process, as nbdev_test does: a kernel of its own loads torch for seconds
