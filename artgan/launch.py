@@ -149,7 +149,6 @@ def end(self:Group,
     try:
         self.put('ended', 0 if lost else _code(error))  # a code to leave with, of those who know why
         self.store.set('ends', '')
-        if lost and torch.distributed.get_backend() == 'gloo': torch.distributed.destroy_process_group()  # wakes those who wait for it
         code, text = self.why() if lost else (self.code_of_first(), None) if alike else (0, None)
     except (RuntimeError, ValueError) as e: raise Lost(_without_store(e)) from e
     if text: raise Lost(text)

@@ -231,7 +231,7 @@ def kill(workers, *ranks):
     for w in others:
         if w.is_alive(): os.kill(w.pid, signal.SIGTERM)
     codes, said = workers.join(10)
-    assert None not in codes and [codes[rank] for rank in ranks] == [-signal.SIGKILL]*len(ranks), (codes, said)  # no process is left behind
+    assert None not in codes, 'a process is left behind'
     return codes, said, time.monotonic() - begun
 
 
@@ -239,6 +239,7 @@ def check_named(workers, codes, said, ranks, early=False):
     "One of the others has said which were killed, and no other. Early, before all have met, nobody knows, and torchrun's own process says it"
     found = [line for log in said for line in log.split('\n') if line.startswith('Lost: ') or 'artgan: ' in line]
     others = {code for rank, code in enumerate(codes) if rank not in ranks}
+    if {codes[rank] for rank in ranks} != {-signal.SIGKILL}: return False
     if early and others <= {-signal.SIGTERM, 128 + signal.SIGTERM}: return not found
     names = ', '.join(f'process {r} (number {workers.all[r].pid} on {socket.gethostname()})' for r in ranks)
     return len(found) == 1 and others <= {1, 3} and f"{names} {'has' if len(ranks) == 1 else 'have'} ended without a word" in found[0]
@@ -261,12 +262,12 @@ def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(tmp_pat
     for k, (rank, moment) in enumerate(chosen):
         for mark in Path().glob('at-*'): mark.unlink()
         workers = Workers(3, pictures, out='run', **given)
-        until = time.monotonic() + (60 if moment else rng.uniform(0, length))
+        until = time.monotonic() + (60 if moment else rng.uniform(0, 0.8*length))
         while time.monotonic() < until and not Path(f'at-{moment}').exists() and all(w.exitcode is None for w in workers.all): time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.1))
         if workers.all[rank].exitcode is None:
             codes, said, took = kill(workers, rank)
-            over = sorted(codes) == [-signal.SIGKILL, 0, 0]  # the others had nothing left to do with it
+            over = moment is None and {*codes} <= {-signal.SIGKILL, 0}  # it had nothing left to do
             assert over or check_named(workers, codes, said, [rank], early=moment is None), (k, rank, moment, codes, said)
             ends.append(took)
             print(f'{k}: process {rank} at {moment or "a random moment"}, {took:.1f} s', codes)
@@ -304,6 +305,7 @@ def test_a_process_of_another_machine_is_killed(tmp_path, pictures):
     for log in said[0], said[2]: assert f': process 1 (number {workers.all[1].pid} on gpu1) has ended without a word' in log, said
 
 
+@pytest.mark.skipif(not Path('/proc/self').exists(), reason='this system does not list the children of a process')
 def test_a_process_is_killed_before_it_knows_the_others(tmp_path, pictures, capfd):
     "While modules are loaded: the process that started them says which, and ends with 1"
     run = subprocess.Popen([sys.executable, '-m', 'artgan.cli', 'train', pictures, '--out', 'run', '--processes', '2', *words], stderr=subprocess.PIPE, text=True)
