@@ -137,6 +137,13 @@ def cost_table(
                          f'{penalised:>14}{found.memory/1e6:>12,.0f}')
     return '\n'.join(lines)
 
+# %% ../nbs/10c_costs.ipynb #5161e200
+def _room_of_container(folder='/sys/fs/cgroup'): # what its limit leaves, in bytes; None: there is no limit
+    files = [Path(folder)/f'memory.{name}' for name in ('max', 'current', 'stat')]
+    if not all(f.is_file() for f in files): return None
+    most, used, stat = (f.read_text().split() for f in files)
+    return None if most == ['max'] else int(most[0]) - int(used[0]) + int(stat[stat.index('inactive_file') + 1])  # files can go
+
 # %% ../nbs/10c_costs.ipynb #b64c35c8
 def free_memory(
     device:torch.device, # where to train
@@ -146,7 +153,8 @@ def free_memory(
     file = Path('/proc/meminfo')
     if device.type != 'cpu' or not file.exists(): return None
     lines = dict(line.split(':') for line in file.read_text().splitlines())
-    return 1024*int(lines['MemAvailable'].split()[0])
+    room, limit = 1024*int(lines['MemAvailable'].split()[0]), _room_of_container()
+    return room if limit is None else min(room, limit)
 
 # %% ../nbs/10c_costs.ipynb #b0f40b79
 @lru_cache(maxsize=64)

@@ -234,7 +234,7 @@ class Batches:
         self.given, self._resume_at = self._resume_at, 0
         self.epoch_start = self.generator.get_state()
         n = len(self.images)
-        order = (torch.randperm(n, generator=self.generator) if self.shuffle else torch.arange(n)).to(self.images.device)
+        order = _send(torch.randperm(n, generator=self.generator) if self.shuffle else torch.arange(n), self.images.device)
         for index in order.split(self.batch_size)[self.given:]:
             self.whole, index = len(index), index[self.part(len(index))]
             images, labels = self.images[index], self.labels[index]

@@ -73,7 +73,7 @@ def labels_of(
 # %% ../nbs/00f_labels.ipynb #ffa9bf65
 few, other = 20, 'other'  # a class of fewer pictures is not taken without a word
 
-def _shown(counts, most=12):
+def _shown(counts, most=100):
     "Classes and their counts in words"
     shown = ', '.join(f'{name or "(no name)"} {count:,}' for name, count in [*counts.items()][:most])
     return shown + (f' and {len(counts) - most} more' if len(counts) > most else '')
@@ -131,7 +131,7 @@ def _class_of(name, classes):
     if not classes: raise InputError(f'label is {name!r}, and this generator was trained without labels')
     near = difflib.get_close_matches(_plain(name), map(_plain, classes), 1)
     meant = next((f' (is {known!r} meant?)' for known in classes if near and _plain(known) == near[0]), '')
-    raise InputError(f'{name!r} is none of the classes of this generator{meant}: {_shown(classes, 30)}')
+    raise InputError(f'{name!r} is none of the classes of this generator{meant}: {_shown(classes)}')
 
 # %% ../nbs/00f_labels.ipynb #8734db4e
 def label_weights(
@@ -139,6 +139,9 @@ def label_weights(
     classes:dict, # name of each class to the number of its pictures
 )->torch.Tensor: # float32 [classes], which add up to 1
     "How much of each class; raises `InputError` for a class that there is not"
+    if isinstance(label, (list, tuple, set)):
+        raise InputError(f'label is {label!r}: for a mixture pass a dictionary, such as {{"Monet": 1, "Goya": 2}}; for pictures of each, '
+                         'call once for each')
     wanted, weights = label if isinstance(label, dict) else {label: 1.}, torch.zeros(len(classes))
     for name, much in wanted.items():
         if isinstance(much, bool) or not isinstance(much, (int, float)) or not 0 <= much < math.inf:

@@ -16,7 +16,7 @@ import torch
 from .core import InputError, as_new_file, as_number, as_path, as_whole, progress, written_whole
 from .hub_files import beside
 from .shapes import as_shape, grid_pictures
-from .labels import rows_of_classes
+from .labels import label_weights, rows_of_classes
 from .runs import load_checkpoint, read_about, weights_digest
 from .points import each_latent, latent_info, read_latent_info, to_latents, truncate
 from .weights import free_series, load_network, write_picture
@@ -66,7 +66,9 @@ def write_samples(
     if folder is None: folder = beside(run)/'pictures' if run is not None else beside(run)
     folder, stem = as_path(folder, 'folder'), f"{'' if truncation is None else f't{truncation:g}-'}{generator.digest[:8]}"
     about = {} if truncation is None else {'truncation': truncation}
-    if label is not None: stem = f'{_word(label)}-{stem}'
+    if label is not None:
+        label_weights(label, generator.classes)  # whether it is one
+        stem = f'{_word(label)}-{stem}'
     if latents is None: stem, about = f'seed{seed}-{stem}', {'seed': seed, **about}
     else: stem, n = free_series(folder, f'picture-{stem}'), len(latents)
     paths = []

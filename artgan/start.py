@@ -163,8 +163,9 @@ def larger_discriminator(
 
 # %% ../nbs/08d_start.ipynb #f91377cd
 def _take_averages(optimiser, state):
-    "Give an optimiser what another one remembers of gradients; rates and everything else stay its own"
+    "Give an optimiser what another one remembers of gradients, and all else stays its own; the steps that it has counted"
     optimiser.load_state_dict({**optimiser.state_dict(), 'state': state['state']})
+    return int(next(iter(optimiser.state.values()))['step'])
 
 # %% ../nbs/08d_start.ipynb #b2687331
 def begin_from(
@@ -180,5 +181,5 @@ def begin_from(
         if not stages: net.load_state_dict(begun[name])
         elif name == 'D': larger_discriminator(net, begun[name], stages)
         else: larger_generator(net, begun[name], begun['spec'], averages=name == 'G_ema')
-    for name in ('opt_g', 'opt_d'):
-        if name in begun and not stages: _take_averages(getattr(run, name), begun[name])
+    if 'opt_g' in begun and not stages:
+        run.config.setdefault('start', {})['steps'] = [_take_averages(getattr(run, name), begun[name]) for name in ('opt_g', 'opt_d')]

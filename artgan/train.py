@@ -217,7 +217,8 @@ def _plain_start(start, path, fresh, show):
             raise InputError(f'{path} began from another run and was ended before its first checkpoint: pass the same start again')
         return None, {}
     begun = read_start(start)
-    return begun, {'start': {'generator': weights_digest(begun['G_ema']), 'images': begun['images']}}
+    heard = dict(labels=True) if 'classes' in begun['spec'] else {}  # so these need not be faded in again
+    return begun, {'start': {'generator': weights_digest(begun['G_ema']), 'images': begun['images'], **heard}}
 
 # %% ../nbs/11_train.ipynb #4aa34d73
 @together

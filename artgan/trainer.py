@@ -150,7 +150,8 @@ def hear_labels(self:Trainer,
     progress:float, # part of the run that is done, from 0 to 1
 )->torch.Tensor: # [B, classes] on the device
     "Let both networks hear as much of labels as is due by now; and what they are told of this batch"
-    for net in (self.G, self.D): net.fade.fill_(self.recipe.label_fade(progress))
+    heard = (self.config.get('start') or {}).get('labels')  # by networks that began with what they had learned of them
+    for net in (self.G, self.D): net.fade.fill_(1. if heard else self.recipe.label_fade(progress))
     return self.labels[classes.to(self.device, non_blocking=True)]
 
 # %% ../nbs/10b_trainer.ipynb #8c6a966c
@@ -243,7 +244,8 @@ many_skipped = 0.05  # of the steps
 def skipped(self:Trainer)->tuple: # of G, of D
     "Steps that were left out because of gradients that are not finite, which float16 allows. Waits for the device"
     def taken(optimiser): return int(next(iter(optimiser.state.values()))['step']) if optimiser.state else self.step
-    return tuple(self.step - taken(optimiser) for optimiser in (self.opt_g, self.opt_d))
+    began = (self.config.get('start') or {}).get('steps', (0, 0))  # what the optimisers had counted in another run
+    return tuple(self.step + n - taken(optimiser) for n, optimiser in zip(began, (self.opt_g, self.opt_d)))
 
 # %% ../nbs/10b_trainer.ipynb #23f421b3
 @patch

@@ -246,7 +246,16 @@ def test_a_run_begins_from_one_without_labels(run, painters, tmp_path):
     told = fit(painters, 1, out=tmp_path/'told', labels='folder', least=1, start=tmp_path/'plain', **tiny)
     assert told.generator.classes == run.generator.classes
     with pytest.raises(InputError, match='pass labels'): fit(painters, 1, out=tmp_path/'back', start=run, **tiny)
+    for draw in (lambda label: generate(run, 2, label=label), lambda label: write_samples(run, 2, label=label)):
+        with pytest.raises(InputError, match='for a mixture pass a dictionary'): draw(['discs', 'spots'])
     assert not (tmp_path/'back').exists()
+    from artgan.callbacks import Callback
+    heard = []
+    class Look(Callback):
+        def after_epoch(self, run): heard.append((run.G.fade.item(), run.D.fade.item()))
+    fit(painters, 10, out=tmp_path/'again', labels='folder', least=1, start=run, label_ramp=(0.5, 0.9), callbacks=[Look()], **tiny)
+    assert set(heard) == {(1, 1)}, 'what was learned of labels is not faded in again'
+    assert fit(painters, 11, out=tmp_path/'again', labels='folder', least=1, label_ramp=(0.5, 0.9), callbacks=[Look()], **tiny).epochs == 11 and heard[-1] == (1, 1)
     larger = fit(painters, 1, out=tmp_path/'larger', labels='folder', least=1, start=run, **{**tiny, 'size': 64, 'recipe': None, 'width': None, 'latent_size': None})
     assert generate(larger, 2, label='discs').shape == (2, 64, 64, 3)
 
