@@ -271,7 +271,7 @@ def fit(
     if recipe is None and not fresh: recipe = recipe_of_run(path)
     why = default_recipe(device, minutes) if recipe is None else None
     recipe = choose_recipe(recipe, device, minutes, lr=lr, **changes)
-    recipe.validate(size or 64)
+    if not begun: recipe.validate(size or 64)  # its networks are those of the start
     precision, deterministic = _plain_numerics(precision, deterministic, recipe, device, old, show)
     with torch_settings(device, deterministic), closing_bars():
         wanted, was = (None, None) if fresh else (data_of_run(path), (config_of_run(path) or {}).get('mode'))

@@ -17,8 +17,10 @@ from artgan.figures import plot_activations, plot_latent_scaling, plot_layers, p
 from artgan.features import extract_features, unit_rows
 from artgan.models import NETWORKS
 from artgan.originality import nearest
+from artgan.recipes import RECIPES
 from artgan.replays import replay
 from artgan.results import Run
+from artgan.runs import read_about
 from artgan.train import fit
 from artgan.video import check_video
 from artgan.walks import project, walk
@@ -142,3 +144,13 @@ def test_the_cache_keeps_shapes_apart():
     sets = [load_images('art', size, show=False) for size in ((48, 32), (32, 48), 48, (48, 32))]
     assert [s.images.shape[1:3] for s in sets] == [(48, 32), (32, 48), (48, 48), (48, 32)] and sets[0].fingerprint == sets[3].fingerprint
     assert np.array_equal(sets[0].images, sets[2].images[:, :, 8:40]) and len(artgan.data.list_cache()) == 3
+
+
+def test_a_start_brings_its_networks_whatever_the_recipe_has(tiny, tmp_path):
+    "The article's pair, which is square, need not be able to paint what the networks of the start do"
+    upright = demo_art(20, size=32)[0][:, :, :24].copy()
+    with pytest.raises(InputError, match='dcgan'): fit(upright, 1, out=tmp_path/'new', recipe='classic', **tiny)
+    run = fit(upright, 1, out=tmp_path/'first', recipe='cpu', score_every=0, **tiny)
+    again = fit(upright, 1, out=tmp_path/'again', recipe='classic', start=run, score_every=0, **tiny)
+    config = read_about(again)['config']
+    assert (config['network'], config['loss']) == (RECIPES['cpu'].network, RECIPES['classic'].loss) and generate(again, 1).shape == (1, 32, 24, 3)
