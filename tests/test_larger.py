@@ -27,9 +27,10 @@ def test_all_of_it(size, tmp_path):
     assert n == 2 and Image.open(grid).size == (side*(size + 2) + 2,)*2 and grid.stat().st_size < 12e6, 'a sensible file'
     assert run.generate(2).shape == (2, size, size, 3)
     check_video(make_video(run, tmp_path/'film.webm', width=200), 3, (200, 200))
-    explorer = explore(run)
-    explorer.random.click()
-    assert explorer.picture.shape == breed(run).generator(1)[0].shape == (size, size, 3)
+    if size == 128:  # what looks at hundreds of pictures takes most of a minute at 256
+        explorer = explore(run)
+        explorer.random.click()
+        assert explorer.picture.shape == breed(run).generator(1)[0].shape == (size, size, 3) and plot_activations(run, n=2)
     assert walk(run, [0, 1], seconds=0.2, fps=10, out=tmp_path/'walk.gif').path.exists()
     score = score_run(run, n=10, device='cpu')
-    assert np.isfinite([score.kid, score.frechet]).all() and plot_losses(run) and plot_activations(run, n=2)
+    assert np.isfinite([score.kid, score.frechet]).all() and plot_losses(run)
