@@ -32,8 +32,8 @@ class LoadedGenerator(Wanted):
     ):
         "Load it; raises `InputError` where there is no generator, or no such device"
         self.device = check_device(device)
-        self.network, spec = load_network(run, self.device)
-        super().__init__(self.network, spec)
+        network, spec = load_network(run, self.device)
+        super().__init__(network, spec)
         self.channels, self.size, self.shape = spec['channels'], as_size('size', spec['size']), as_shape('size', spec['size'])
         self.folder = beside(run)/'kept'
 

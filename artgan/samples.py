@@ -17,9 +17,9 @@ from .core import InputError, as_new_file, as_number, as_path, as_whole, progres
 from .hub_files import beside
 from .shapes import as_shape, grid_pictures
 from .labels import label_weights, rows_of_classes
-from .runs import load_checkpoint, read_about, weights_digest
+from .runs import load_checkpoint, read_about
 from .points import each_latent, latent_info, read_latent_info, to_latents, truncate
-from .weights import free_series, load_network, write_picture
+from .weights import Wanted, free_series, load_network, write_picture
 from .latents import LoadedGenerator
 
 # %% ../nbs/08f_samples.ipynb #56f75502
@@ -114,7 +114,7 @@ def _fixed_latents(path):
     config = read_about(run)['config']
     latents = rows_of_classes(found['fixed'][:grid_pictures(config['size'])].cpu(), config.get('classes'))
     saved = path.name == 'samples.png' and (run/'G.safetensors').is_file()  # of these very weights
-    whose = weights_digest(load_network(run, 'cpu')[0].state_dict()) if saved else f'as of {path.stem}'
+    whose = Wanted(*load_network(run, 'cpu')).digest if saved else f'as of {path.stem}'
     return latents, as_shape('size', config['size']), math.isqrt(len(latents)), whose
 
 # %% ../nbs/08f_samples.ipynb #ca2b4b24

@@ -8,6 +8,7 @@ __all__ = ['PAINTINGS', 'read_pickle', 'read_safetensors', 'images_seen', 'load_
 
 # %% ../nbs/08a_weights.ipynb #a99953f1
 import itertools, json, pickle, warnings, zipfile
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -182,8 +183,11 @@ class Wanted:
         network:torch.nn.Module, # a generator
         spec:dict, # how it was made, as `load_network` gives it
     ):
-        self.latent_size, self.classes = spec['latent_size'], spec.get('classes') or {}
-        self.digest = weights_digest({k: v.cpu() for k, v in network.state_dict().items()})
+        self.network, self.latent_size, self.classes = network, spec['latent_size'], spec.get('classes') or {}
+
+    @cached_property
+    def digest(self): # asked only where a picture names its generator
+        return weights_digest({k: v.cpu() for k, v in self.network.state_dict().items()})
 
     def draw(self, n, seed=0, label=None): # how many, of which seed, of which class (None: by chance)
         return draw_latents(n, self.latent_size, seed, self.classes, label)

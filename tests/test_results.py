@@ -120,8 +120,8 @@ def test_looking_at_a_run_moves_nobodys_random_numbers(run, art):
 
 
 def test_every_picture_in_a_file_carries_its_latent_and_stays(run):
+    from artgan.latents import LoadedGenerator
     from artgan.points import read_latent
-from artgan.latents import LoadedGenerator
     pictures = generate(run, n=3, seed=5, device='cpu')
     first = save_pictures(pictures, 'pictures', run, seed=5)
     before = [p.read_bytes() for p in first]
