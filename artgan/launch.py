@@ -7,7 +7,7 @@ __all__ = ['notice', 'by_torchrun', 'is_worker', 'is_first', 'Group', 'current',
 
 # %% ../nbs/10e_launch.ipynb #c59f84af
 import functools, json, os, signal, socket, subprocess, sys, threading, time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -286,6 +286,21 @@ def _killed(failures):
     names = [f'process {r} (number {f.pid} on {socket.gethostname()}) by {f.signal_name()}' for r, f in sorted(killed.items())]
     return f"{', '.join(names)} {'was' if len(names) == 1 else 'were'} ended. {_goes_on}" if names else None
 
+# %% ../nbs/10e_launch.ipynb #5a51454d
+def _keep_store(endpoint, machine, wait):
+    "The store of all machines, which is torchrun's, too; it lives on the first machine for as long as this object"
+    (host, _, port), limit = endpoint.rpartition(':'), timedelta(seconds=wait)
+    return torch.distributed.TCPStore(host, int(port), None, machine == 0, limit, wait_for_workers=False, multi_tenant=True)
+
+def _leave(store, machines, machine, patience=3.):
+    "Say that this machine leaves; the first one waits until all the others have said so, or for so many seconds"
+    if store is None: return
+    if machine:
+        with suppress(torch.distributed.DistError): store.set(f'left/{machine}', '')  # the first one is gone, and waits for nobody
+        return
+    until = time.monotonic() + patience
+    while not store.check([f'left/{m}' for m in range(1, machines)]) and time.monotonic() < until: time.sleep(0.05)
+
 # %% ../nbs/10e_launch.ipynb #aea0f46f
 def launch(
     argv:list, # arguments of `artgan`
@@ -303,7 +318,10 @@ def launch(
     os.environ.setdefault('OMP_NUM_THREADS', str(max(1, torch.get_num_threads()//processes)))
     try:
         if machine: _find_first(plan.rdzv_endpoint, wait)
-        elastic_launch(plan, sys.executable)('-m', 'artgan.cli', *argv)
+        store = _keep_store(plan.rdzv_endpoint, machine, wait) if machines > 1 else None
+        try: elastic_launch(plan, sys.executable)('-m', 'artgan.cli', *argv)
+        except torch.distributed.DistError: store = None; raise  # they have not met
+        finally: _leave(store, machines, machine)
     except ChildFailedError as e:
         if killed := _killed(e.failures): raise Lost(killed) from e
         codes = {failure.exitcode for failure in e.failures.values()}

@@ -135,7 +135,7 @@ def gpu_report(
     minutes:float=10., # about how long to measure
     device=None, # 'cuda', 'mps' or 'cpu'; None: the best there is
     sizes=(64, 128, 256), # sides of the pictures in pixels
-    recipes=('classic', 'cpu', 'gpu'), # keys of `RECIPES`
+    recipes=(*RECIPES,), # keys of `RECIPES`
     tests:bool=True, # run the tests that need CUDA, where they are
     show:bool=True, # show a progress bar
 )->Path: # where it is

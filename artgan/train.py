@@ -217,6 +217,7 @@ def _plain_start(start, path, fresh, show):
             raise InputError(f'{path} began from another run and was ended before its first checkpoint: pass the same start again')
         return None, {}
     begun = read_start(start)
+    if show: say('begins from {path}: {network}, width {width}, after {images:,} pictures'.format(**begun, **begun['spec']))
     heard = dict(labels=True) if 'classes' in begun['spec'] else {}  # so these need not be faded in again
     return begun, {'start': {'generator': weights_digest(begun['G_ema']), 'images': begun['images'], **heard}}
 

@@ -414,7 +414,7 @@ def test_two_machines_as_two_torchruns(tmp_path, pictures):
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for k in range(2)]
     said = [p.communicate(timeout=120)[0] for p in both]
     assert [p.returncode for p in both] == [0, 0], said
-    assert '2 epochs, 6 steps, in run' in said[0] and not said[1].strip(), said
+    assert '2 epochs, 6 steps, in run' in said[0] and 'epoch' not in said[1].lower(), said  # it may warn that the first torchrun has left before it
     assert json.loads(Path('run/config.json').read_text())['sessions'][0]['processes'] == 2
 
 

@@ -12,10 +12,11 @@ tutorials = [p for p in sync.notebooks() if 'tutorials' in p.parts]
 # what is said in a tutorial, and what is less of the same
 SHORTER = {
     'by_artist': [("EPOCHS or 20, labels='artist', out", "EPOCHS or 20, labels='artist', least=1, out"), ("labels='artist', label_ramp", "labels='artist', least=1, label_ramp")],
-    'best_artworks': [('bench(seconds=60', 'bench(size=32, seconds=0.1')],
+    'best_artworks': [('bench(seconds=60', 'bench(size=32, seconds=0.1'), ("{'the same rate': 0.0002, 'a third': 0.0002/3, 'a tenth': 0.00002}", "{'a third': 0.0002/3}")],
     'explore': [('found = project(RUN, ', 'import artgan.walks; artgan.walks._candidates = 20\nfound = project(RUN, steps=3, tries=1, picture=')],
     'shapes': [('batch_size=BATCH, hold_out=0.1', 'batch_size=BATCH, hold_out=0.2'), ('(len(pictures), 0.1)', '(len(pictures), 0.2)'), ('demo_sprites(2000)', 'demo_sprites(66)')],
-    'speed': [('SECONDS, SIZES = 15, (32, 64, 128, 256)', 'SECONDS, SIZES = 1, ()'), ('COUNTS = 1_000, 10_000, 100_000', 'COUNTS = 40,')],
+    'speed': [('SECONDS, SIZES = 15, (32, 64, 128, 256)', 'SECONDS, SIZES = 1, ()'), ('COUNTS = 1_000, 10_000, 100_000', 'COUNTS = 40,'),
+              ('times = process(opening), process(opening)', "times = process(opening), '-'")],
     'what_helps': [('for name in TWICE]', 'for name in TWICE[:1]]'), ('else DATA, size=64)', 'else DATA, size=32)')],
     'your_own': [('fit(art, 30, ', 'fit(art, 2, ')]}
 
