@@ -23,7 +23,7 @@ from .shapes import as_size, shown_shape
 from .files import folder_of, kinds_of, scan_images, shown_name
 from .pixels import check_shape
 from .films import Frames, frames_of, near_equal
-from .given import (PremultipliedBatches, Replayed, from_array, from_items, images_of, is_items, picture_keys,
+from .given import (PremultipliedBatches, Replayed, first_of, from_array, from_items, images_of, is_items, picture_keys,
     say_transparent)
 from .modes import as_shown, check_mode, divided_out, in_mode, mode_of, modes, over_checkerboard, premultiplied
 
@@ -389,7 +389,7 @@ def open_batches(
         if iter(data) is data:
             raise InputError('data is an iterator, which can be run through only once; '
                              'pass what it was made from, such as a DataLoader or a list of batches')
-        first = next((images_of(b) for b in data), None)
+        first = first_of(data)
     if first is None: raise InputError('data gives no batches')
     _check_first(first, size)
     check_mode(mode, first.shape[1], 'the batches')

@@ -15,7 +15,7 @@ import torch
 from fastcore.basics import patch
 
 from .core import InputError, move_aside, written_whole
-from .shapes import shown_shape
+from .shapes import as_shape, shown_shape
 from .data import images_of
 from .models import build_pair, discriminator, generator, has_batch_norm
 from .augment import augment, draw_augment, random_flip
@@ -330,12 +330,12 @@ def end_epoch(self:Trainer):
 @patch
 def train(self:Trainer):
     "Train until the run is done or `stop` is set. Raises Diverged, and whatever the data and the callbacks raise"
-    self.begun = time.perf_counter() - self.seconds
+    self.begun, shape = time.perf_counter() - self.seconds, (self.config['channels'], *as_shape('size', self.config['size']))
     try:
         while not self.ends():
             for batch in self.batches:
                 self.whole = False
-                real = images_of(batch).to(self.device, non_blocking=True, memory_format=torch.channels_last)
+                real = images_of(batch, shape).to(self.device, non_blocking=True, memory_format=torch.channels_last)
                 self.count(self.taken(real), self.train_on(real, batch[1] if len(self.labels) else None))
                 self.whole = True
                 self.score_if_due(self.taken(real))

@@ -17,8 +17,7 @@ from artgan.core import InputError, has_bfloat16
 from artgan.data import Batches, load_images
 from artgan.demo import demo_art
 from artgan.weights import generate
-from artgan.runs import write_about, checkpoints, run_format
-from artgan.runs import read_about
+from artgan.runs import checkpoints, load_checkpoint, read_about, run_format, write_about
 from artgan.callbacks import Callback, StopWhen
 from artgan.train import fit
 from conftest import left_by, equal
@@ -292,3 +291,14 @@ def test_a_run_in_a_thread_is_stopped_by_an_event(art, tiny):
     assert fit(art, 5, out='run', **tiny).epochs == 5
     fit(art, 5, out='whole', **tiny)
     assert equal(*({**left_by(path), 'checkpoints': None} for path in ('run', 'whole')))
+
+
+def test_a_later_batch_of_another_shape_is_named_and_the_run_goes_on_exactly_with_better_ones(tiny, tmp_path):
+    first, second = torch.zeros(8, 3, 32, 32), torch.ones(8, 3, 32, 32)
+    for odd in torch.zeros(8, 3, 48, 48), torch.zeros(8, 1, 32, 32):
+        with pytest.raises(InputError, match=r'a batch has pictures of shape .* and the first one had \(3, 32, 32\). Give all pictures one shape'):
+            fit([first, odd], 2, out='run', **tiny)
+    fit([first, second], 2, out='run', **tiny)
+    fit([first, second], 2, out='undisturbed', **tiny)
+    kept, wanted = ({k: v for k, v in load_checkpoint(name).items() if k != 'data'} for name in ('run', 'undisturbed'))  # less torch's own state
+    assert equal(kept, wanted)

@@ -11,7 +11,8 @@ tutorials = [p for p in sync.notebooks() if 'tutorials' in p.parts]
 
 # what is said in a tutorial, and what is less of the same
 SHORTER = {
-    'by_artist': [("EPOCHS or 20, labels='artist', out", "EPOCHS or 20, labels='artist', least=1, out"), ("labels='artist', label_ramp", "labels='artist', least=1, label_ramp")],
+    'by_artist': [("EPOCHS or 150, labels='artist', out", "EPOCHS or 150, labels='artist', least=1, out"), ("EPOCHS or 20, labels='artist'", "EPOCHS or 20, labels='artist', least=1"),
+                  ('alone = dict(batch_size=BATCH', 'alone = dict(batch_size=8'), ('zip(axes, ways.items())', 'zip(axes, [*ways.items()][:1])'), ('> 200 else 50', '> 200 else 20')],
     'best_artworks': [('bench(seconds=60', 'bench(size=32, seconds=0.1'), ("{'the same rate': 0.0002, 'a third': 0.0002/3, 'a tenth': 0.00002}", "{'a third': 0.0002/3}")],
     'explore': [('found = project(RUN, ', 'import artgan.walks; artgan.walks._candidates = 20\nfound = project(RUN, steps=3, tries=1, picture=')],
     'shapes': [('batch_size=BATCH, hold_out=0.1', 'batch_size=BATCH, hold_out=0.2'), ('(len(pictures), 0.1)', '(len(pictures), 0.2)'), ('demo_sprites(2000)', 'demo_sprites(66)')],
