@@ -134,8 +134,8 @@ def why(self:Group)->tuple: # code to leave with; what there is to say, or None 
 @patch
 def code_of_first(self:Group)->int: # 0: it knows of nothing
     "Wait for the word of the first process, which has come to the same; the code that it leaves with"
-    until = time.monotonic() + 2
-    while 0 not in (words := self.known('ended')) and time.monotonic() < until: time.sleep(0.05)
+    until = time.monotonic() + 30
+    while 0 not in (words := self.known('ended')) and 0 not in self.gone() and time.monotonic() < until: time.sleep(0.05)
     return words.get(0, 0)
 
 # %% ../nbs/10e_launch.ipynb #0400e9a5
@@ -292,7 +292,7 @@ def _keep_store(endpoint, machine, wait):
     (host, _, port), limit = endpoint.rpartition(':'), timedelta(seconds=wait)
     return torch.distributed.TCPStore(host, int(port), None, machine == 0, limit, wait_for_workers=False, multi_tenant=True)
 
-def _leave(store, machines, machine, patience=3.):
+def _leave(store, machines, machine, patience=10.):
     "Say that this machine leaves; the first one waits until all the others have said so, or for so many seconds"
     if store is None: return
     if machine:

@@ -2,7 +2,6 @@
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -10,16 +9,10 @@ import urllib.request
 
 import pytest
 
+from conftest import free_port, until
+
 browser_path = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'))), None)
 SHOTS = os.environ.get('ARTGAN_SCREENSHOTS')  # a folder where the screenshots are kept, to be looked at
-
-
-def until(condition, seconds=60):
-    "Wait for something that takes its time"
-    end = time.time() + seconds
-    while not condition():
-        assert time.time() < end, 'waited in vain'
-        time.sleep(0.05)
 
 
 def shot(page, name):
@@ -29,9 +22,7 @@ def shot(page, name):
 @contextlib.contextmanager
 def served(folder, module, *options):
     "A Jupyter server on a free local port: its address"
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        port = s.getsockname()[1]
+    port = free_port()
     env = {**os.environ, 'ARTGAN_CACHE': str(folder/'cache'), 'JUPYTER_CONFIG_DIR': str(folder/'config'), 'JUPYTER_DATA_DIR': str(folder/'data'), 'OMP_NUM_THREADS': '1'}
     command = [sys.executable, '-m', module, '--no-browser', f'--port={port}', '--allow-root', *options]
     with open(folder/'server.log', 'w') as log: server = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log)

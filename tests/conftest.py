@@ -1,6 +1,11 @@
 import multiprocessing
 import os
+import random
+import signal
+import socket
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 if 'PYTEST_XDIST_WORKER' in os.environ: os.environ['OMP_NUM_THREADS'] = '1'  # here and in what the tests start: threads that fight for cores are slow
@@ -29,9 +34,54 @@ def forked(target, *args):
     and has done nothing with it, so it starts in milliseconds, where a new Python takes seconds"""
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(['artgan.train', 'torch._dynamo', 'torchvision.utils'])  # a run loads the last two late
-    process = context.Process(target=_there, args=(os.getcwd(), dict(os.environ), target, args), daemon=True)  # no test that fails waits for it
-    process.start()
-    return process
+    def start(target, *args):
+        process = context.Process(target=_there, args=(os.getcwd(), dict(os.environ), target, args), daemon=True)  # no test that fails waits for it
+        process.start()
+        return process
+    if not _served:
+        start(int).join()  # the server has loaded all by now, so that no time limit of a test counts that
+        _served.append(True)
+    return start(target, *args)
+
+_served = []
+
+
+
+def until(condition, seconds=300):
+    "Wait for something that takes its time"
+    end = time.time() + seconds
+    while not condition():
+        assert time.time() < end, 'waited in vain'
+        time.sleep(0.02)
+
+
+def free_port():
+    "A free port that the system gives to nobody by itself, so that it is still free when a program that was started takes it"
+    ports = Path('/proc/sys/net/ipv4/ip_local_port_range')
+    below = int(ports.read_text().split()[0]) if ports.exists() else 49152
+    for _ in range(100):
+        with socket.socket() as s:
+            port = random.SystemRandom().randrange(20_000, below)
+            try: s.bind(('', port))
+            except OSError: continue
+            return port
+    raise OSError('no free port')
+
+
+@pytest.fixture
+def started():
+    "Start a program, by the arguments of `Popen`; whatever is left of it after the test, and what it started, is killed"
+    all = []
+    def start(command, **options):
+        all.append(subprocess.Popen(command, start_new_session=os.name != 'nt', **options))
+        return all[-1]
+    yield start
+    for process in all:
+        if os.name == 'nt': process.kill()
+        else:
+            try: os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError: continue  # as it should be
+        process.wait()
 
 
 needs_fork = pytest.mark.skipif('forkserver' not in multiprocessing.get_all_start_methods(), reason='this system does not fork')

@@ -130,7 +130,7 @@ def test_report_and_training_agree_in_a_zip(tmp_path):
 
 
 @pytest.mark.parametrize('format', FORMATS)
-@settings(max_examples=int(os.environ.get('ARTGAN_MUTATIONS', 60)), deadline=2000, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=int(os.environ.get('ARTGAN_MUTATIONS', 60)), deadline=30_000, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8), cut=st.floats(0, 1) | st.just(1.))
 def test_changed_bytes(format, changes, cut, tmp_path):
     data = bytearray(WHOLE[format])

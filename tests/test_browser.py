@@ -68,7 +68,7 @@ def test_explorer(opened, interface):
         until(lambda: source(page) != pictures[-1])
         pictures.append(source(page))
     handles = page.locator('.noUi-handle')
-    assert handles.count() == 13  # latent scaling and twice six directions
+    until(lambda: handles.count() == 13)  # latent scaling and twice six directions
     track = page.locator('.noUi-base').nth(1).bounding_box()
     handle = handles.nth(1).bounding_box()
     page.mouse.move(handle['x'] + handle['width']/2, handle['y'] + handle['height']/2)
@@ -86,7 +86,7 @@ def test_explorer(opened, interface):
     shot(page, f'explorer-kept-{interface[:3]}')
     kept, = (folder/f'{interface[:3]}-kept').glob('*.png')
     with Image.open(kept) as image: assert image.size == (64, 64) and len(json.loads(image.text['artgan'])['latent']) > 100
-    assert page.locator('img.widget-image').count() == 2, 'the shelf shows it'
+    until(lambda: page.locator('img.widget-image').count() == 2)  # the shelf shows it
 
 
 def test_breeder(opened):
@@ -114,8 +114,8 @@ def test_live_view_and_replay(opened):
     shot(page, 'live')
     stop.click()
     page.get_by_text('the same call goes on from here').wait_for(timeout=30_000)
-    assert not stop.is_visible(), 'a still has taken its place'
-    assert page.locator('.jp-RenderedHTMLCommon img[src^="data:image/jpeg"]').count() == 2
+    stop.wait_for(state='hidden')  # a still has taken its place
+    until(lambda: page.locator('.jp-RenderedHTMLCommon img[src^="data:image/jpeg"]').count() == 2)
     page.locator('.widget-play').wait_for(timeout=60_000)
     assert (folder/'run'/'G.safetensors').exists()
     last = source(page)

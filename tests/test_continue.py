@@ -111,7 +111,7 @@ def test_the_process_ends_without_warning(name, number, straight, art, tiny):
     "As when Colab takes the machine away"
     np.save('art.npy', art)
     process = forked(die_at, name, number, tiny)
-    process.join(60)
+    process.join(300)
     assert process.exitcode == 9
     fit(art, EPOCHS, out='run', **tiny)
     assert_same(straight)

@@ -3,13 +3,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from jupyter_client.manager import start_new_kernel
 
 from artgan.train import fit
-from conftest import equal, left_by
+from conftest import equal, left_by, until
 
 SETUP = '''
 import numpy as np, artgan.train as t, artgan.trainer
@@ -29,13 +28,12 @@ def test_the_stop_button_of_a_notebook(art, tiny):
     try:
         def run(code):
             printed = []
-            reply = client.execute_interactive(code, timeout=60, output_hook=lambda m: printed.append(m['content'].get('text', '')))
+            reply = client.execute_interactive(code, timeout=300, output_hook=lambda m: printed.append(m['content'].get('text', '')))
             assert reply['content']['status'] == 'ok', reply['content']
             return ''.join(printed)
         run(SETUP + 'artgan.trainer.train_step = slow')
         client.execute("run = t.fit(art, 20, out='run', **options)")
-        deadline = time.time() + 60
-        while not os.path.exists('run/generated/generated-images-0001.png') and time.time() < deadline: time.sleep(0.1)
+        until(lambda: os.path.exists('run/generated/generated-images-0001.png'))
         manager.interrupt_kernel()
         printed = run("print(run, 'is what there is', len(run.losses_g))")
         assert 'is what there is' in printed
@@ -53,17 +51,16 @@ def test_the_stop_button_of_a_notebook(art, tiny):
 
 @pytest.mark.skipif(os.name == 'nt', reason='Windows sends Ctrl-C differently')
 @pytest.mark.parametrize('line', ['train', 'python'])
-def test_ctrl_c_in_a_terminal(line, art):
+def test_ctrl_c_in_a_terminal(line, art, started):
     if line == 'python': command = [sys.executable, '-c', SETUP + "artgan.trainer.train_step = slow\nprint(t.fit(art, 60, out='run', **options))"]
     else:
         from PIL import Image
         os.mkdir('art')
         for i, picture in enumerate(art): Image.fromarray(picture).save(f'art/{i}.png')
         command = [sys.executable, '-m', 'artgan.cli', *'train art --size 32 --epochs 2000 --batch-size 8 --latent-size 8 --width 4 --device cpu --out run'.split()]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.time() + 60
-    while not os.path.exists('run/generated/generated-images-0001.png') and time.time() < deadline: time.sleep(0.1)
+    process = started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until(lambda: os.path.exists('run/generated/generated-images-0001.png') or process.poll() is not None)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == (130 if line == 'train' else 0) and 'the same call goes on from here' in out and 'Traceback' not in err
     assert os.path.exists('run/G.safetensors')

@@ -33,7 +33,7 @@ from artgan.recipes import RECIPES
 from artgan.runs import load_checkpoint, read_about, read_history
 from artgan.train import fit
 from artgan.trainer import Trainer
-from conftest import equal, forked, left_by, needs_fork
+from conftest import equal, forked, left_by, needs_fork, free_port
 
 half, rest = tuple(AUGMENTATIONS)[:3], tuple(AUGMENTATIONS)[3:]
 cpu = replace(RECIPES['cpu'], r1_interval=4, augment=half, adapt=rest, augment_ramp=(0., 0.5))
@@ -211,9 +211,19 @@ def marked(name, owner, what, result=None):
     setattr(owner, what, slow)
 
 
+def arrived():
+    "Leave a file where a process that is not the first waits for what it is told"
+    follow = train._follow
+    def slow(*args):
+        Path(f'here-{os.environ["RANK"]}').touch()
+        return follow(*args)
+    train._follow = slow
+
+
 def eventful():
     "Checkpoint, grid and scores after every epoch; the moments of a run can be told from outside"
     trainer.save_after_epoch = 0
+    arrived()
     callbacks.Scorer.due = lambda self, images, new: images % 20 == 0
     callbacks.grid_is_due = lambda *_: True
     def scores(self, run): return dict(kid=1., frechet=1000. - run.images, precision=0., recall=0., colour=0.)
@@ -223,14 +233,15 @@ def eventful():
 
 def kill(workers, *ranks):
     "Kill them, and tell the others to end, as torchrun does; what each has said, and seconds until all had ended"
+    others, begun = [w for rank, w in enumerate(workers.all) if rank not in ranks], time.monotonic()
+    for w in others if len(ranks) > 1 else []: os.kill(w.pid, signal.SIGSTOP)  # they are not to see one dead and the next still alive
     for rank in ranks: os.kill(workers.all[rank].pid, signal.SIGKILL)
-    begun = time.monotonic()
     for rank in ranks: workers.all[rank].join()
+    for w in others if len(ranks) > 1 else []: os.kill(w.pid, signal.SIGCONT)
     time.sleep(0.1)
-    others = [w for rank, w in enumerate(workers.all) if rank not in ranks]
     for w in others:
         if w.is_alive(): os.kill(w.pid, signal.SIGTERM)
-    codes, said = workers.join(10)
+    codes, said = workers.join(60)
     assert None not in codes, 'a process is left behind'
     return codes, said, time.monotonic() - begun
 
@@ -260,10 +271,10 @@ def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(tmp_pat
     chosen, rng, ends = [(1, 'decoding'), (2, 'grids'), (0, 'saving')], random.Random(18), []
     chosen += [(k % 3, ('grids', 'scores', 'saving', 'decoding', None, None, None, None)[k//3 % 8]) for k in range(KILLS)]
     for k, (rank, moment) in enumerate(chosen):
-        for mark in Path().glob('at-*'): mark.unlink()
+        for mark in [*Path().glob('at-*'), *Path().glob('here-*')]: mark.unlink()
         workers = Workers(3, pictures, out='run', **given)
         until = time.monotonic() + (60 if moment else rng.uniform(0, 0.8*length))
-        while time.monotonic() < until and not Path(f'at-{moment}').exists() and all(w.exitcode is None for w in workers.all): time.sleep(0.01)
+        while time.monotonic() < until and not (Path(f'at-{moment}').exists() and len([*Path().glob('here-*')]) == 2) and all(w.exitcode is None for w in workers.all): time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.1))
         if workers.all[rank].exitcode is None:
             codes, said, took = kill(workers, rank)
@@ -277,7 +288,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(tmp_pat
             assert codes == [0]*3 and equal(left_by('run'), wanted), (k, codes, said)
             shutil.rmtree('run')
     print(f'{length:.1f} s undisturbed; {len(ends)} kills, all had ended after {min(ends):.1f} to {max(ends):.1f} s')
-    assert max(ends) < 8
+    assert max(ends) < 30
 
 
 @needs_fork
@@ -285,7 +296,7 @@ def test_two_of_five_are_killed_at_once(tmp_path, pictures):
     workers = Workers(5, pictures, out='run', batch_size=20, epochs=100_000)
     workers.wait_for('Epoch [3/')
     codes, said, took = kill(workers, 1, 3)
-    assert check_named(workers, codes, said, [1, 3]) and took < 8, (codes, said, took)
+    assert check_named(workers, codes, said, [1, 3]) and took < 30, (codes, said, took)
 
 
 def on_machines():
@@ -300,18 +311,20 @@ def test_a_process_of_another_machine_is_killed(tmp_path, pictures):
     workers = Workers(3, pictures, out='run', batch_size=12, epochs=100_000, before=on_machines)
     workers.wait_for('Epoch [3/')
     os.kill(workers.all[1].pid, signal.SIGKILL)
-    codes, said = workers.join(10)
+    codes, said = workers.join(60)
     assert codes[1] == -signal.SIGKILL and {codes[0], codes[2]} <= {1, 3}, (codes, said)
     for log in said[0], said[2]: assert f': process 1 (number {workers.all[1].pid} on gpu1) has ended without a word' in log, said
 
 
 @pytest.mark.skipif(not Path('/proc/self').exists(), reason='this system does not list the children of a process')
-def test_a_process_is_killed_before_it_knows_the_others(tmp_path, pictures, capfd):
+def test_a_process_is_killed_before_it_knows_the_others(tmp_path, pictures, started):
     "While modules are loaded: the process that started them says which, and ends with 1"
-    run = subprocess.Popen([sys.executable, '-m', 'artgan.cli', 'train', pictures, '--out', 'run', '--processes', '2', *words], stderr=subprocess.PIPE, text=True)
-    while len(found := children(run.pid)) < 2: assert run.poll() is None
+    run = started([sys.executable, '-m', 'artgan.cli', 'train', pictures, '--out', 'run', '--processes', '2', *words], stderr=subprocess.PIPE, text=True)
+    while len(found := children(run.pid)) < 2:
+        assert run.poll() is None
+        time.sleep(0.01)
     os.kill(found[1], signal.SIGKILL)
-    said = [line for line in run.communicate(timeout=60)[1].split('\n') if line.startswith('artgan: ')]
+    said = [line for line in run.communicate(timeout=300)[1].split('\n') if line.startswith('artgan: ')]
     assert run.returncode == 1 and len(said) == 1 and f'process 1 (number {found[1]} on {socket.gethostname()}) by SIGKILL was ended' in said[0], said
     assert not any(map(alive, found)) and not Path('run').exists()
 
@@ -354,8 +367,8 @@ def test_a_process_that_takes_no_notice_is_ended(tmp_path, pictures):
     os.kill(workers.all[1].pid, signal.SIGKILL)
     begun = time.monotonic()
     workers.all[1].join()  # as torchrun asks after its children
-    codes, said = workers.join(10)
-    assert time.monotonic() - begun < 10 and codes == [1, -signal.SIGKILL]
+    codes, said = workers.join(60)
+    assert time.monotonic() - begun < 30 and codes == [1, -signal.SIGKILL]
     assert f'process 1 (number {workers.all[1].pid} on {socket.gethostname()}) has ended without a word' in said[0]
     assert load_checkpoint('run')['step'] >= 0
 
@@ -373,15 +386,15 @@ def test_who_asks_one_to_stop_stops_all(asked, tmp_path, pictures):
 
 @needs_fork
 def test_what_cannot_be_done_is_refused_before_anything_is_written(tmp_path, pictures):
-    codes, said = Workers(3, pictures, out='run').join(60)
+    codes, said = Workers(3, pictures, out='run').join(300)
     assert codes[0] == 3 and 'a batch of 8 has 2 groups of 4' in said[0] and 'Take 2 processes, or in a new run batch_size=12' in said[0]
     assert not any(said[1:]) and all(codes) and not Path('run').exists()
-    codes, said = Workers(2, demo_art(20, size=16)[0], out='run', size=None).join(60)
+    codes, said = Workers(2, demo_art(20, size=16)[0], out='run', size=None).join(300)
     assert codes[0] == 3 and 'cannot travel to other processes' in said[0] and not Path('run').exists()
-    codes, said = Workers(2, pictures, out='run', batch_size=3).join(60)
+    codes, said = Workers(2, pictures, out='run', batch_size=3).join(300)
     assert codes[0] == 3 and 'a batch of 3 has 0 groups of 4' in said[0] and 'Take one process, or in a new run batch_size=8' in said[0], said
     assert fit(pictures, out='small', **{**folder, 'batch_size': 3, 'epochs': 1}, show=False).epochs == 1 and not Path('run').exists()
-    codes, said = Workers(2, 'nowhere', out='run').join(60)
+    codes, said = Workers(2, 'nowhere', out='run').join(300)
     assert codes[0] == 3 and 'nowhere does not exist' in said[0] and not any(said[1:]) and not Path('run').exists()
 
 
@@ -397,40 +410,34 @@ def test_machines_that_do_not_meet(tmp_path):
     with pytest.raises(InputError, match='processes is 0'): launch(['train', 'x'], 0)
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(('', 0))
-        return s.getsockname()[1]
-
-
 words = ['--size', '16', '--batch-size', '8', '--latent-size', '8', '--width', '4', '--device', 'cpu', '--epochs', '2', '--recipe', 'sketch']
 
 
-def test_two_machines_as_two_torchruns(tmp_path, pictures):
+def test_two_machines_as_two_torchruns(tmp_path, pictures, started):
     "Two of torchrun's own, on this machine, with one process each: started by hand, as it is documented"
     port = free_port()
     torchrun = [sys.executable, '-m', 'torch.distributed.run', '--nnodes=2', '--nproc-per-node=1', '--master-addr=localhost', f'--master-port={port}']
-    both = [subprocess.Popen([*torchrun, f'--node-rank={k}', '-m', 'artgan.cli', 'train', pictures, '--out', 'run', *words],
+    both = [started([*torchrun, f'--node-rank={k}', '-m', 'artgan.cli', 'train', pictures, '--out', 'run', *words],
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for k in range(2)]
-    said = [p.communicate(timeout=120)[0] for p in both]
+    said = [p.communicate(timeout=300)[0] for p in both]
     assert [p.returncode for p in both] == [0, 0], said
-    assert '2 epochs, 6 steps, in run' in said[0] and 'epoch' not in said[1].lower(), said  # it may warn that the first torchrun has left before it
+    assert '2 epochs, 6 steps, in run' in said[0] and not {'epoch', 'artgan:', 'lost'} & {*re.findall(r'[\w:]+', said[1].lower())}, said  # it may warn that the first torchrun has left before it
     assert json.loads(Path('run/config.json').read_text())['sessions'][0]['processes'] == 2
 
 
 @pytest.mark.parametrize('n', [1, 2])
 def test_the_command_starts_torchrun(n, tmp_path, pictures, capfd):
     done = subprocess.run([sys.executable, '-m', 'artgan.cli', 'train', pictures, '--out', 'run', '--processes', f'{n}', *words],
-                          capture_output=True, text=True, timeout=60)
+                          capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and '2 epochs, 6 steps, in run' in done.stdout, done
     assert json.loads(Path('run/config.json').read_text())['sessions'][0].get('processes', 1) == n
 
 
-def test_two_machines_by_the_command(tmp_path, pictures):
+def test_two_machines_by_the_command(tmp_path, pictures, started):
     "Two commands on this machine, which meet at a port, with one process each"
     command = [sys.executable, '-m', 'artgan.cli', 'train', pictures, '--out', 'run', *words, '--machines', '2', '--meet', f'127.0.0.1:{free_port()}']
-    both = [subprocess.Popen([*command, '--machine', f'{k}'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for k in range(2)]
-    said = [p.communicate(timeout=120)[0] for p in both]
+    both = [started([*command, '--machine', f'{k}'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for k in range(2)]
+    said = [p.communicate(timeout=300)[0] for p in both]
     assert [p.returncode for p in both] == [0, 0], said
     assert '2 epochs, 6 steps, in run' in said[0] and not said[1].strip(), said
     assert json.loads(Path('run/config.json').read_text())['sessions'][0]['processes'] == 2
@@ -447,12 +454,12 @@ def test_what_the_command_refuses(capsys):
 
 @needs_fork
 def test_a_run_that_diverges_goes_back_in_all_processes(tmp_path, pictures):
-    codes, said = Workers(2, pictures, out='run', lr=1e30, epochs=50).join(60)
+    codes, said = Workers(2, pictures, out='run', lr=1e30, epochs=50).join(300)
     assert codes[0] == 3 and 'for the 4th time, and stops here' in said[0] and codes[1] == 1 and not said[1], said
     assert len([line for line in Path('run/notes.txt').read_text().splitlines() if 'It went back to step' in line]) == 4
 
 
 @needs_fork
 def test_the_clock_of_the_first_process_ends_a_run_of_minutes(tmp_path, pictures):
-    codes, said = Workers(2, pictures, out='run', epochs=None, minutes=0.05).join(60)
+    codes, said = Workers(2, pictures, out='run', epochs=None, minutes=0.05).join(300)
     assert codes == [0, 0] and 3 <= load_checkpoint('run')['seconds'] < 20, said

@@ -92,10 +92,10 @@ def test_from_a_file(browser, folder):
     download.value.save_as(path)
     assert torch.equal(read_latent(path, here).flatten(), torch.tensor(parent)), 'and no warning of other weights'
     page.click('#walk')
-    page.wait_for_timeout(1000)
     assert page.get_attribute('#walk', 'aria-pressed') == 'true'
+    page.wait_for_function('parent => [...artgan.latent()].some((x, i) => x != parent[i])', arg=parent)
     page.click('#walk')
-    assert page.evaluate('[...artgan.latent()]') != parent and not errors
+    assert page.get_attribute('#walk', 'aria-pressed') != 'true' and not errors
 
 
 def test_from_a_server_on_a_phone_in_the_dark(browser, folder):

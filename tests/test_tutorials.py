@@ -1,11 +1,19 @@
 "Every tutorial runs from top to bottom, on a few small pictures instead of paintings and hours."
+import sys
+from unittest.mock import patch
+
+import matplotlib
 import pytest
 from execnb.nbio import read_nb
 from execnb.shell import CaptureShell
+from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image
 
 import sync
+from artgan.augment import AUGMENTATIONS
 from artgan.demo import demo_art
+from artgan.losses import LOSSES
+from artgan.models import NETWORKS
 
 tutorials = [p for p in sync.notebooks() if 'tutorials' in p.parts]
 
@@ -14,7 +22,7 @@ SHORTER = {
     'by_artist': [("EPOCHS or 150, labels='artist', out", "EPOCHS or 150, labels='artist', least=1, out"), ("EPOCHS or 20, labels='artist'", "EPOCHS or 20, labels='artist', least=1"),
                   ('alone = dict(batch_size=BATCH', 'alone = dict(batch_size=8'), ('zip(axes, ways.items())', 'zip(axes, [*ways.items()][:1])'), ('> 200 else 50', '> 200 else 20')],
     'best_artworks': [('bench(seconds=60', 'bench(size=32, seconds=0.1'), ("{'the same rate': 0.0002, 'a third': 0.0002/3, 'a tenth': 0.00002}", "{'a third': 0.0002/3}")],
-    'explore': [('found = project(RUN, ', 'import artgan.walks; artgan.walks._candidates = 20\nfound = project(RUN, steps=3, tries=1, picture=')],
+    'explore': [('found = project(RUN, ', 'found = project(RUN, steps=3, tries=1, picture=')],
     'shapes': [('batch_size=BATCH, hold_out=0.1', 'batch_size=BATCH, hold_out=0.2'), ('(len(pictures), 0.1)', '(len(pictures), 0.2)'), ('demo_sprites(2000)', 'demo_sprites(66)')],
     'speed': [('SECONDS, SIZES = 15, (32, 64, 128, 256)', 'SECONDS, SIZES = 1, ()'), ('COUNTS = 1_000, 10_000, 100_000', 'COUNTS = 40,'),
               ('times = process(opening), process(opening)', "times = process(opening), '-'")],
@@ -31,4 +39,9 @@ def test_tutorial(path, tmp_path, monkeypatch):
     for long, short in SHORTER.get(path.stem, []):
         cell, = (c for c in nb.cells if c.cell_type == 'code' and long in c.source)
         cell.source = cell.source.replace(long, short)
-    CaptureShell(tmp_path).run_all(nb, exc_stop=True)  # in this process, as nbdev_test does: a kernel of its own loads torch for seconds
+    monkeypatch.setattr('artgan.walks._candidates', 20)
+    monkeypatch.setattr(InteractiveShell, '_instance', InteractiveShell._instance)  # no later test is to be in a notebook
+    monkeypatch.setitem(sys.modules, '__main__', sys.modules['__main__'])
+    with patch.dict(AUGMENTATIONS), patch.dict(LOSSES), patch.dict(NETWORKS):  # a tutorial adds its own
+        CaptureShell(tmp_path).run_all(nb, exc_stop=True)  # in this process, as nbdev_test does: a kernel of its own loads torch for seconds
+    matplotlib.use('Agg')
