@@ -215,7 +215,7 @@ def _discriminator_wins(run, least):
             f'The discriminator tells nearly every picture apart (its loss is {loss:.3f} over {least} steps): '
             'the generator learns little from it. '
             "If that stays so, start a new run (another `out`) with recipe='cpu' or 'gpu' instead of 'classic', a larger r1_gamma, "
-            "augment=('translate', 'colour'), or more pictures.")
+            "adapt=('zoom', 'flip'), or more pictures.")
 
 # %% ../nbs/10_callbacks.ipynb #66c6fa30
 def _small(pictures): # [N, channels, height, width] -> [N, channels, 8, 8]
