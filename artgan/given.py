@@ -73,15 +73,16 @@ def images_of(
     shape:tuple=None, # (channels, height, width) that its pictures must have; None: any
 ):
     "The pictures of a batch; raises `InputError` for a dictionary without, or for another shape"
-    if shape and tuple((found := images_of(batch)).shape[1:]) != shape:
+    if isinstance(batch, dict):
+        key = next((k for k in picture_keys if k in batch), None)
+        if key is None:
+            there = ', '.join(map(str, batch)) or 'nothing'
+            raise InputError(f"found a dictionary with {there}; pictures must be under one of {', '.join(picture_keys)}")
+        found = batch[key]
+    else: found = batch[0] if isinstance(batch, (list, tuple)) else batch
+    if shape and tuple(found.shape[1:]) != shape:
         raise InputError(f'a batch has pictures of shape {tuple(found.shape[1:])}, and the first one had {shape}. {_one_shape}')
-    if isinstance(batch, (list, tuple)): return batch[0]
-    if not isinstance(batch, dict): return batch
-    key = next((k for k in picture_keys if k in batch), None)
-    if key is None:
-        there = ', '.join(map(str, batch)) or 'nothing'
-        raise InputError(f"found a dictionary with {there}; pictures must be under one of {', '.join(picture_keys)}")
-    return batch[key]
+    return found
 
 def first_of(
     batches, # that can be run through

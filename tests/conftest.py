@@ -34,17 +34,14 @@ def forked(target, *args):
     and has done nothing with it, so it starts in milliseconds, where a new Python takes seconds"""
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(['artgan.train', 'torch._dynamo', 'torchvision.utils'])  # a run loads the last two late
-    def start(target, *args):
-        process = context.Process(target=_there, args=(os.getcwd(), dict(os.environ), target, args), daemon=True)  # no test that fails waits for it
-        process.start()
-        return process
     if not _served:
-        start(int).join()  # the server has loaded all by now, so that no time limit of a test counts that
         _served.append(True)
-    return start(target, *args)
+        forked(int).join()  # the server has loaded all by then, so that no time limit of a test counts that
+    process = context.Process(target=_there, args=(os.getcwd(), dict(os.environ), target, args), daemon=True)  # no test that fails waits for it
+    process.start()
+    return process
 
 _served = []
-
 
 
 def until(condition, seconds=300):

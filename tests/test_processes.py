@@ -263,7 +263,6 @@ KILLS = int(os.environ.get('ARTGAN_KILLS', 0))  # the long version: ARTGAN_KILLS
 def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(tmp_path, pictures):
     "One of three processes, each once or more, at chosen moments and in the long version at random ones: it is named, and nothing is lost"
     given = dict(batch_size=12, epochs=3, before=eventful)
-    forked(int).join()  # the server that forks loads torch once
     begun = time.monotonic()
     codes, said = Workers(3, pictures, out='undisturbed', **given).join()
     length, wanted = time.monotonic() - begun, left_by('undisturbed')
