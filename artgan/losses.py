@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LOSSES', 'bce', 'discriminator_loss', 'generator_loss', 'hinge_discriminator_loss', 'hinge_generator_loss',
-           'relativistic_discriminator_loss', 'relativistic_generator_loss', 'squared_gradient', 'gradient_penalty',
-           'lecam']
+           'relativistic_discriminator_loss', 'relativistic_generator_loss', 'played', 'squared_gradient',
+           'gradient_penalty', 'lecam']
 
 # %% ../nbs/04_losses.ipynb #de1f4c2a
 import torch
@@ -83,6 +83,16 @@ LOSSES = {
     'logistic': (discriminator_loss, generator_loss),
     'hinge': (hinge_discriminator_loss, hinge_generator_loss),
     'relativistic': (relativistic_discriminator_loss, relativistic_generator_loss)}
+
+# %% ../nbs/04_losses.ipynb #cd900f76
+def played(
+    loss, # one of a pair in `LOSSES`
+    logits:torch.Tensor, # [B, games], as the first argument of `loss`
+    others:torch.Tensor, # [B, games], as the second
+)->torch.Tensor: # one number
+    "The loss of the first game, and the mean of the others' where there are any"
+    own = loss(logits[:, :1], others[:, :1])
+    return own if logits.shape[1] == 1 else own + loss(logits[:, 1:], others[:, 1:])
 
 # %% ../nbs/04_losses.ipynb #2fabf36a
 def squared_gradient(

@@ -264,9 +264,9 @@ class ClassDiscriminator(nn.Module):
         self.net, self.classes = net, dict(classes)
         self.register_buffer('fade', torch.ones(()))
 
-    def forward(self, images, label=None): # [B, channels, height, width], [B, classes] -> logits [B, 1]
-        logits = self.net(images)
-        return logits[:, :1] if label is None else logits[:, :1] + self.fade*(logits[:, 1:]*label).sum(1, keepdim=True)
+    def forward(self, images, label=None): # [B, channels, height, width], [B, classes] -> logits [B, 1], or of several games [B, games]
+        logits = self.net(images).unflatten(1, (-1, 1 + len(self.classes)))
+        return logits[..., 0] if label is None else logits[..., 0] + self.fade*(logits[..., 1:]*label[:, None]).sum(2)
 
 # %% ../nbs/02_models.ipynb #75f22d2f
 NETWORKS = {

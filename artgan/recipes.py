@@ -16,6 +16,7 @@ from fastcore.basics import patch
 from .core import InputError
 from .shapes import as_shape, shown_shape
 from .models import discriminator, generator, has_batch_norm
+from . import aided  # makes its networks known
 from .augment import check_policy
 from .losses import LOSSES
 
@@ -52,6 +53,7 @@ RECIPES = {
     'classic': Recipe(),  # the article, exactly
     'cpu': Recipe(network='fine', width=24, batch_size=16, loss='relativistic', lr=0.0005, betas=(0., 0.99), lr_hold=40_000, lr_end=0.1,
                   reuse_fakes=True, r1_gamma=0.1, r1_gamma_end=0.1, r1_interval=8, augment=('translate',), ema=40_000, amp=True)}
+RECIPES['aided'] = replace(RECIPES['cpu'], network='aided')
 RECIPES['gpu'] = replace(RECIPES['cpu'], width=48, batch_size=32)
 RECIPES['sketch'] = replace(RECIPES['cpu'], network='plain')
 

@@ -20,7 +20,7 @@ from .shapes import grid_pictures
 from .labels import rows_of_classes
 from .modes import as_shown
 from .models import MinibatchStd, dcgan_discriminator, dcgan_generator, has_batch_norm
-from .losses import LOSSES, squared_gradient
+from .losses import LOSSES, played, squared_gradient
 
 # %% ../nbs/07_step.ipynb #5b819912
 def train_discriminator(
@@ -122,7 +122,7 @@ def train_step(
     of, told = share.whole if share else None, () if label is None else (label,)
     with nullcontext() if second else autocast: real_logits, fake_logits = logits_of(D, real, fake, of, *told)
     both = share.gather(real_logits, fake_logits) if share else (real_logits, fake_logits)
-    loss_d = total = d_loss(*both)
+    loss_d = total = played(d_loss, *both)
     if r1_gamma: total = loss_d + r1_gamma/2*squared_gradient(torch.cat([real_logits, fake_logits]), real, fake, of=of)
     _descend(opt_d, total, None if second else scalers[1], share)
     numbers = _numbers(loss, *both)
@@ -131,7 +131,7 @@ def train_step(
         fakes = see(made if latent_g is None else G(latent_g))
         logits, real_logits = D(fakes, *told), D(real.detach(), *told) if loss == 'relativistic' else real_logits
     if share: real_logits, logits = share.gather(real_logits.detach(), logits)
-    loss_g = g_loss(logits, real_logits.detach())
+    loss_g = played(g_loss, logits, real_logits.detach())
     _descend(opt_g, loss_g, scalers[0], share)
     return torch.stack([loss_g.detach(), loss_d.detach(), *(n.to(loss_d) for n in numbers)])
 
@@ -159,7 +159,7 @@ def logits_of(
     fake:torch.Tensor, # [C, channels, height, width]
     of:tuple=None, # pictures in the whole batches, where these are parts of them
     label=None, # of both [B, classes], where D takes labels
-)->tuple: # float32 logits (float64 of float64) of the real pictures [B, 1] and of the fakes [C, 1]
+)->tuple: # float32 logits (float64 of float64) of the real pictures [B, games] and of the fakes [C, games]
     "Logits of both batches, in one pass where that is the same"
     group = joint_group(D)
     together = group and all(n % group == 0 for n in of or (len(real), len(fake)))
@@ -172,6 +172,7 @@ def logits_of(
 @torch.no_grad()
 def _numbers(loss, real_logits, fake_logits):
     "Mean probability of being real, of real pictures and of fakes, or nan; their mean logits; on how many real ones D is ahead, -1 to 1"
+    real_logits, fake_logits = real_logits[:, :1], fake_logits[:, :1]
     real, fake = real_logits.mean(), fake_logits.mean()
     probabilities = [x.sigmoid().mean() if loss == 'logistic' else torch.full_like(real, torch.nan) for x in (real_logits, fake_logits)]
     return *probabilities, real, fake, (real_logits - fake).sign().mean()
@@ -232,7 +233,7 @@ def _d_in_parts(D, opt_d, real, fake, label, parts, loss, r1_gamma, autocast, sc
     for part in _each(parts, D):
         x, y = (pictures[part].detach().requires_grad_(bool(r1_gamma)) for pictures in (real, fake))
         with autocast: both = logits_of(D, x, y, share.whole if share else None, None if label is None else label[part])
-        loss_d = total = LOSSES[loss][0](*both)
+        loss_d = total = played(LOSSES[loss][0], *both)
         if r1_gamma: total = loss_d + r1_gamma/2*squared_gradient(torch.cat(both), x, y)
         weight = len(x)/(share.whole[0] if share else len(real))
         if weight: _scaled(total*weight, scaler).backward(inputs=_weights(opt_d))
@@ -252,7 +253,7 @@ def _g_in_parts(G, D, opt_g, latents, made, real, real_logits, label, parts, los
         x, told = fakes[part].detach().requires_grad_(), () if label is None else (label[part],)
         with autocast: logits, judged = D(x, *told), D(real[part], *told).detach() if loss == 'relativistic' else was
         weight = len(x)/(share.whole[1] if share else len(real))
-        losses.append(LOSSES[loss][1](logits, judged)*weight if weight else logits.sum())
+        losses.append(played(LOSSES[loss][1], logits, judged)*weight if weight else logits.sum())
         wanted += torch.autograd.grad(_scaled(losses[-1], scaler), x)
     wanted, = torch.autograd.grad(fakes, made, torch.cat(wanted))
     opt_g.zero_grad()

