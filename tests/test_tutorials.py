@@ -20,6 +20,7 @@ tutorials = [p for p in sync.notebooks() if 'tutorials' in p.parts]
 # what is said in a tutorial, and what is less of the same
 SHORTER = {
     'by_artist': [("EPOCHS or 150, labels='artist', out", "EPOCHS or 150, labels='artist', least=1, out"), ("EPOCHS or 20, labels='artist'", "EPOCHS or 20, labels='artist', least=1"),
+                  ("EPOCHS or 36, labels='artist'", "EPOCHS or 36, labels='artist', least=1"),
                   ('alone = dict(batch_size=BATCH', 'alone = dict(batch_size=8'), ('zip(axes, ways.items())', 'zip(axes, [*ways.items()][:1])'), ('> 200 else 50', '> 200 else 20')],
     'best_artworks': [('bench(seconds=60', 'bench(size=32, seconds=0.1'), ("{'the same rate': 0.0002, 'a third': 0.0002/3, 'a tenth': 0.00002}", "{'a third': 0.0002/3}")],
     'explore': [('found = project(RUN, ', 'found = project(RUN, steps=3, tries=1, picture=')],
