@@ -45,7 +45,7 @@ def with_address(path, text=None):
     "The text of the notebook at `path`, with its badge and install line as settings.ini wants them"
     text = path.read_text(encoding='utf-8') if text is None else text
     text = re.sub(r'\[!\[Open in Colab\]\([^)]*\)\]\([^)]*\)|COLAB_BADGE', lambda m: badge(path), text)
-    return re.sub(r"%pip install -q '" + settings()['lib_name'] + r"(\[\w+\])?[ '][^\"\\\n]*", lambda m: install_line(m[1] or ''), text)
+    return re.sub(r"%pip install -q '" + settings()['lib_name'] + r"(\[[\w,]+\])?[ '][^\"\\\n]*", lambda m: install_line(m[1] or ''), text)
 
 
 def without_widget_state(text):

@@ -149,6 +149,9 @@ def test_the_numbers_of_choose_stand_where_they_come_from():
     for name, number in (('what_helps', 'KID 275 after 100,000'), ('what_helps', 'have a KID of 155; the best of three seeds of `\'cpu\'` has 206')):
         assert number in ''.join(''.join(c['source']) for c in json.loads((pages.nbs/'tutorials'/f'{name}.ipynb').read_text())['cells'])
     assert '275 without the stage and 159' in prose and '155 against 206' in prose
+    larger = json.loads((pages.nbs/'tutorials'/'larger.ipynb').read_text())['cells']
+    scores = ''.join(''.join(o.get('text', '')) for c in larger for o in c.get('outputs', []))
+    for name, kid in (('the run at 128 px', 96), ('real ones of 64 px, enlarged', 166)): assert re.search(rf'{name} +{kid} ', scores) and f' {kid}' in prose
 
 
 def test_the_look_at_links_finds_what_is_broken(tmp_path):
