@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from .core import InputError
 from .shapes import as_shape, shown_shape
 from .models import discriminator, generator, has_batch_norm
-from . import aided  # makes its networks known
+from .aided import AidedDiscriminator, need_aided  # makes its networks known, too
 from .augment import check_policy
 from .losses import LOSSES
 
@@ -157,6 +157,7 @@ def _check_networks(recipe, size, channels):
     with torch.device('meta'):
         generator(recipe.network, size, recipe.latent_size, channels, recipe.width)
         D = discriminator(recipe.network, size, channels, recipe.width)
+    if isinstance(D, AidedDiscriminator): need_aided()
     if not has_batch_norm(D): return
     if recipe.r1_gamma:
         raise InputError(f'r1_gamma (the penalty) is {recipe.r1_gamma}, but the discriminator of {recipe.network!r} has batch norm: '

@@ -80,7 +80,7 @@ def networks_from(
         raise InputError(f"the networks of {path}, {network!r}, cannot be enlarged to {shown_shape(size)} pixels: "
                          "only the pairs 'fine' and 'aided' can, twice; begin from a run with size=" + repr(size))
     if pair == 'fine' and wanted.partition('+')[0] == 'aided': pair = 'aided'
-    if stages or pair == 'aided': network = f'{pair}+{outer}' if outer else pair
+    network = f'{pair}+{outer}' if outer else pair
     if asked.get('network') == pair: asked = {k: v for k, v in asked.items() if k != 'network'}
     found = dict(network=network, width=spec['width'], latent_size=spec['latent_size'])
     for name, value in found.items():

