@@ -89,10 +89,13 @@ def played(
     loss, # one of a pair in `LOSSES`
     logits:torch.Tensor, # [B, games], as the first argument of `loss`
     others:torch.Tensor, # [B, games], as the second
+    class_weight:float=None, # of the last column, the log probability of the right class; None: there is no such column
 )->torch.Tensor: # one number
-    "The loss of the first game, and the mean of the others' where there are any"
+    "The loss of the first game, the mean of the others' where there are any, and the cross entropy of the classes"
     own = loss(logits[:, :1], others[:, :1])
-    return own if logits.shape[1] == 1 else own + loss(logits[:, 1:], others[:, 1:])
+    if logits.shape[1] == 1: return own
+    if class_weight is None: return own + loss(logits[:, 1:], others[:, 1:])
+    return own + loss(logits[:, 1:-1], others[:, 1:-1]) - class_weight*_precise(logits[:, -1]).mean()
 
 # %% ../nbs/04_losses.ipynb #2fabf36a
 def squared_gradient(

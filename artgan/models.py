@@ -264,9 +264,13 @@ class ClassDiscriminator(nn.Module):
         self.net, self.classes = net, dict(classes)
         self.register_buffer('fade', torch.ones(()))
 
-    def forward(self, images, label=None): # [B, channels, height, width], [B, classes] -> logits [B, 1], or of several games [B, games]
+    def forward(self, images, label=None): # [B, channels, height, width], [B, classes] -> logits [B, 1], or [B, games + 1 if told]
         logits = self.net(images).unflatten(1, (-1, 1 + len(self.classes)))
-        return logits[..., 0] if label is None else logits[..., 0] + self.fade*(logits[..., 1:]*label[:, None]).sum(2)
+        if label is None: return logits[..., 0]
+        games = logits[..., 0] + self.fade*(logits[..., 1:]*label[:, None]).sum(2)
+        if games.shape[1] == 1: return games
+        chances = logits[:, 1:, 1:].log_softmax(2, torch.promote_types(logits.dtype, torch.float32))
+        return torch.cat([games, (chances*label[:, None]).sum(2).mean(1, keepdim=True)], 1)
 
 # %% ../nbs/02_models.ipynb #75f22d2f
 NETWORKS = {

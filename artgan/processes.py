@@ -99,9 +99,9 @@ class Share:
 # %% ../nbs/06a_processes.ipynb #e5da1368
 @patch
 def gather(self:Share,
-    real_logits:torch.Tensor, # of its real pictures [b, 1]
-    fake_logits:torch.Tensor, # of its generated ones [c, 1]
-)->tuple: # float32 logits (float64 of float64) of the whole batch, real [B, 1] and generated [C, 1]; gradients lead to the own ones
+    real_logits:torch.Tensor, # of its real pictures [b, columns]
+    fake_logits:torch.Tensor, # of its generated ones [c, columns]
+)->tuple: # float32 logits (float64 of float64) of the whole batch, [B, columns] and [C, columns]; gradients lead to the own ones
     "The logits of all processes"
     mine = torch.cat([real_logits, fake_logits])
     mine = mine.to(torch.promote_types(mine.dtype, torch.float32))

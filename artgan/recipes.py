@@ -40,6 +40,7 @@ class Recipe:
     augment:tuple=() # what D sees of pictures: keys of `artgan.augment.AUGMENTATIONS`
     augment_ramp:tuple=(0., 0.) # parts of the run between which the augmentation probability grows from 0 to 1
     label_ramp:tuple=(0., 0.2) # parts of the run between which both networks come to hear the labels, where there are any
+    class_weight:float=0. # of naming classes, against the games; for networks with heads, such as 'aided' (Odena et al. 2017)
     adapt:tuple=() # further augmentations, whose probability adapts to what D knows by heart (ADA, Karras et al. 2020)
     adapt_target:float=0.3 # on how many real pictures D is to be ahead, on average: 0 to 1
     ema:int=0 # half-life, in pictures, of the EMA of G's weights; 0: none
@@ -53,7 +54,7 @@ RECIPES = {
     'classic': Recipe(),  # the article, exactly
     'cpu': Recipe(network='fine', width=24, batch_size=16, loss='relativistic', lr=0.0005, betas=(0., 0.99), lr_hold=40_000, lr_end=0.1,
                   reuse_fakes=True, r1_gamma=0.1, r1_gamma_end=0.1, r1_interval=8, augment=('translate',), ema=40_000, amp=True)}
-RECIPES['aided'] = replace(RECIPES['cpu'], network='aided')
+RECIPES['aided'] = replace(RECIPES['cpu'], network='aided', class_weight=0.2)
 RECIPES['gpu'] = replace(RECIPES['cpu'], width=48, batch_size=32)
 RECIPES['sketch'] = replace(RECIPES['cpu'], network='plain')
 
@@ -125,7 +126,7 @@ def choose_recipe(
     return make_recipe(recipe, **changes)
 
 # %% ../nbs/06_recipes.ipynb #e0b21d51
-_least = dict(batch_size=2, latent_size=1, width=1, r1_interval=1, ema=0, lr_hold=0, lr_end=0, r1_gamma=0, r1_gamma_end=0)
+_least = dict(batch_size=2, latent_size=1, width=1, r1_interval=1, ema=0, lr_hold=0, lr_end=0, r1_gamma=0, r1_gamma_end=0, class_weight=0)
 
 @patch
 def validate(self:Recipe,

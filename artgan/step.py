@@ -111,9 +111,11 @@ def train_step(
     scalers:tuple=(None, None), # of G and D, `torch.amp.GradScaler`: needed in float16
     share=None, # an `artgan.processes.Share`, where pictures and latents are the part of this process of a larger batch
     label=None, # of each pair of a real picture and a fake [B, classes], where D takes labels; G finds them at the end of the latents
+    class_weight:float=0., # of what D names the pictures, where it plays several games and takes labels
 )->torch.Tensor: # [7] on the device: losses of G and D; probabilities of being real, of real and fakes (or nan); mean logits; D ahead
     "One turn of each player (Goodfellow et al. 2014; DCGAN, Radford et al. 2015; R1 and R2, Mescheder et al. 2018)"
     d_loss, g_loss = LOSSES[loss]
+    named = None if label is None else class_weight
     autocast = torch.autocast(real.device.type, precisions[precision]) if precision != 'float32' else nullcontext()
     second = r1_gamma and precision == 'float16'  # a second derivative would underflow there
     with torch.set_grad_enabled(latent_g is None), autocast: made = G(latent_d)
@@ -122,7 +124,7 @@ def train_step(
     of, told = share.whole if share else None, () if label is None else (label,)
     with nullcontext() if second else autocast: real_logits, fake_logits = logits_of(D, real, fake, of, *told)
     both = share.gather(real_logits, fake_logits) if share else (real_logits, fake_logits)
-    loss_d = total = played(d_loss, *both)
+    loss_d = total = played(d_loss, *both, named)
     if r1_gamma: total = loss_d + r1_gamma/2*squared_gradient(torch.cat([real_logits, fake_logits]), real, fake, of=of)
     _descend(opt_d, total, None if second else scalers[1], share)
     numbers = _numbers(loss, *both)
@@ -131,7 +133,7 @@ def train_step(
         fakes = see(made if latent_g is None else G(latent_g))
         logits, real_logits = D(fakes, *told), D(real.detach(), *told) if loss == 'relativistic' else real_logits
     if share: real_logits, logits = share.gather(real_logits.detach(), logits)
-    loss_g = played(g_loss, logits, real_logits.detach())
+    loss_g = played(g_loss, logits, real_logits.detach(), named)
     _descend(opt_g, loss_g, scalers[0], share)
     return torch.stack([loss_g.detach(), loss_d.detach(), *(n.to(loss_d) for n in numbers)])
 
@@ -159,7 +161,7 @@ def logits_of(
     fake:torch.Tensor, # [C, channels, height, width]
     of:tuple=None, # pictures in the whole batches, where these are parts of them
     label=None, # of both [B, classes], where D takes labels
-)->tuple: # float32 logits (float64 of float64) of the real pictures [B, games] and of the fakes [C, games]
+)->tuple: # float32 logits (float64 of float64) of the real pictures [B, games] and of the fakes [C, games]; told, a column more
     "Logits of both batches, in one pass where that is the same"
     group = joint_group(D)
     together = group and all(n % group == 0 for n in of or (len(real), len(fake)))
@@ -226,14 +228,14 @@ def _each(parts, net):
         for b, old in zip(net.buffers(), before): b.copy_(old)
         yield part
 
-def _d_in_parts(D, opt_d, real, fake, label, parts, loss, r1_gamma, autocast, scaler, share):
+def _d_in_parts(D, opt_d, real, fake, label, named, parts, loss, r1_gamma, autocast, scaler, share):
     "D's turn: its loss and the numbers to watch, and the logits of real pictures, each a part"
     losses, logits = [], []
     opt_d.zero_grad()
     for part in _each(parts, D):
         x, y = (pictures[part].detach().requires_grad_(bool(r1_gamma)) for pictures in (real, fake))
         with autocast: both = logits_of(D, x, y, share.whole if share else None, None if label is None else label[part])
-        loss_d = total = played(LOSSES[loss][0], *both)
+        loss_d = total = played(LOSSES[loss][0], *both, named)
         if r1_gamma: total = loss_d + r1_gamma/2*squared_gradient(torch.cat(both), x, y)
         weight = len(x)/(share.whole[0] if share else len(real))
         if weight: _scaled(total*weight, scaler).backward(inputs=_weights(opt_d))
@@ -245,7 +247,7 @@ def _d_in_parts(D, opt_d, real, fake, label, parts, loss, r1_gamma, autocast, sc
     return torch.stack([loss_d, *(n.to(loss_d) for n in _numbers(loss, *whole))]), [real for real, _ in logits]
 
 # %% ../nbs/07_step.ipynb #40efe494
-def _g_in_parts(G, D, opt_g, latents, made, real, real_logits, label, parts, loss, see, autocast, scaler, share):
+def _g_in_parts(G, D, opt_g, latents, made, real, real_logits, label, named, parts, loss, see, autocast, scaler, share):
     "G's turn: its loss"
     made, wanted, losses = made.detach().requires_grad_(), [], []
     with autocast: fakes = see(made)
@@ -253,7 +255,7 @@ def _g_in_parts(G, D, opt_g, latents, made, real, real_logits, label, parts, los
         x, told = fakes[part].detach().requires_grad_(), () if label is None else (label[part],)
         with autocast: logits, judged = D(x, *told), D(real[part], *told).detach() if loss == 'relativistic' else was
         weight = len(x)/(share.whole[1] if share else len(real))
-        losses.append(played(LOSSES[loss][1], logits, judged)*weight if weight else logits.sum())
+        losses.append(played(LOSSES[loss][1], logits, judged, named)*weight if weight else logits.sum())
         wanted += torch.autograd.grad(_scaled(losses[-1], scaler), x)
     wanted, = torch.autograd.grad(fakes, made, torch.cat(wanted))
     opt_g.zero_grad()
@@ -279,20 +281,21 @@ def train_step_in_parts(
     scalers:tuple=(None, None), # of G and D
     share=None, # of a larger batch
     label=None, # of each pair of pictures [B, classes]
+    class_weight:float=0., # of what D names them
 )->torch.Tensor: # [7] as `train_step` gives it
     "`train_step` to rounding, in less memory; where B is no multiple of D's groups, the last of them is filled up from its own part"
     autocast = torch.autocast(real.device.type, precisions[precision]) if precision != 'float32' else nullcontext()
-    second = r1_gamma and precision == 'float16'
+    second, named = r1_gamma and precision == 'float16', None if label is None else class_weight
     parts = [slice(i, i + micro_batch) for i in range(0, max(len(real), 1), micro_batch)]
     with torch.no_grad():
         with autocast: made = sample(G, latent_d) if latent_g is None else G(latent_d)
         real, fake = see(real), see(made.to(real.dtype))
     plain, scaler = (nullcontext(), None) if second else (autocast, scalers[1])
-    numbers, logits = _d_in_parts(D, opt_d, real, fake, label, parts, loss, r1_gamma, plain, scaler, share)
+    numbers, logits = _d_in_parts(D, opt_d, real, fake, label, named, parts, loss, r1_gamma, plain, scaler, share)
     latents = latent_d if latent_g is None else latent_g
     if latent_g is not None:
         with autocast: made = sample(G, latents)
-    loss_g = _g_in_parts(G, D, opt_g, latents, made, real, logits, label, parts, loss, see, autocast, scalers[0], share)
+    loss_g = _g_in_parts(G, D, opt_g, latents, made, real, logits, label, named, parts, loss, see, autocast, scalers[0], share)
     return torch.cat([loss_g[None].to(numbers), numbers])
 
 # %% ../nbs/07_step.ipynb #c1d0a40e

@@ -96,6 +96,11 @@ def _plain_numerics(precision, deterministic, recipe, device, path, show):
         if show: say(f'this run computed in {before}, which {device} does not have: it goes on in {best}')
         return best, deterministic
 
+def _as_begun(recipe, path):
+    "What a run keeps of a recipe by name, where that has got a weight since the run began"
+    config = config_of_run(path) if path and isinstance(recipe, str) else None
+    return {'class_weight': config['class_weight']} if config else {}
+
 # %% ../nbs/11_train.ipynb #4eb018e6
 def _plain_parts(micro_batch, recipe, size, channels, device, path):
     "How many pictures are in memory at a time; None: the whole batch"
@@ -274,7 +279,7 @@ def fit(
     if begun and is_files(data): size, mode = size or as_size('size', begun['spec']['size']), mode or mode_of(begun['spec']['channels'])
     if recipe is None and not fresh: recipe = recipe_of_run(path)
     why = default_recipe(device, minutes) if recipe is None else None
-    recipe = choose_recipe(recipe, device, minutes, lr=lr, **changes)
+    recipe = choose_recipe(recipe, device, minutes, lr=lr, **{**_as_begun(recipe, old), **changes})
     if not begun: recipe.validate(size or 64)  # its networks are those of the start
     precision, deterministic = _plain_numerics(precision, deterministic, recipe, device, old, show)
     with torch_settings(device, deterministic), closing_bars():

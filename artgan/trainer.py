@@ -207,7 +207,7 @@ def train_on(self:Trainer,
     in_parts = self.micro_batch and self.micro_batch < (share.largest if share else B)
     scalers, turn = (self.scaler_g, self.scaler_d), partial(train_step_in_parts, self.micro_batch) if in_parts else train_step
     if share: turn = partial(turn, share=share)
-    if told: turn = partial(turn, label=label)
+    if told: turn = partial(turn, label=label, class_weight=recipe.class_weight)
     see = self.seen_by_d(p, share)
     with sharing(self.processes) if share else nullcontext():
         numbers = turn(*nets, self.opt_g, self.opt_d, real, *latents, self.precision, recipe.loss, see, r1_gamma, scalers)

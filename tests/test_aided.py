@@ -11,7 +11,7 @@ from artgan.losses import LOSSES, squared_gradient
 from artgan.models import build_pair, discriminator
 from artgan.recipes import RECIPES
 from artgan.results import Run
-from artgan.runs import load_checkpoint
+from artgan.runs import load_checkpoint, read_about, write_about
 from artgan.step import adam, train_step, train_step_in_parts
 from artgan.train import fit
 from conftest import equal
@@ -53,19 +53,50 @@ def test_the_penalty_is_for_its_own_logit_alone():
     assert torch.autograd.grad(D(x)[:, 1:].sum(), x)[0].any(), 'but a generator learns from the heads'
 
 
+@pytest.mark.parametrize('told', [{}, dict(classes={'a': 5, 'b': 3})], ids=['no labels', 'labels'])
 @pytest.mark.parametrize('loss', LOSSES)
-def test_in_parts_it_is_the_same_step(loss):
-    found = []
+def test_in_parts_it_is_the_same_step(loss, told):
+    found, label = [], torch.eye(2)[[0, 1, 1, 0, 1, 0, 0, 0]]
+    how = dict(loss=loss, **(dict(label=label, class_weight=0.5) if told else {}))
     for step in (train_step, lambda *args, **more: train_step_in_parts(4, *args, **more)):
-        G, D = pair()
+        G, D = pair(**told)
         optimisers = adam(G), adam(D)
         D(pictures(8, 0))  # spectral normalisation has settled a little
-        for k in range(2): numbers = step(G, D, *optimisers, pictures(8, k), torch.randn(8, 8, 1, 1, generator=torch.Generator().manual_seed(k)), loss=loss, r1_gamma=k)
+        for k in range(2):
+            latents = torch.randn(8, 8, 1, 1, generator=torch.Generator().manual_seed(k))
+            if told: latents = torch.cat([latents, label[..., None, None]], 1)
+            numbers = step(G, D, *optimisers, pictures(8, k), latents, **how, r1_gamma=k)
         found.append((numbers, [p.detach() for p in (*G.parameters(), *D.parameters())]))
     (a, weights), (b, others) = found
     assert torch.allclose(a, b, atol=1e-3, equal_nan=True)
     apart = [(x - y).abs().max().item() for x, y in zip(weights, others)]
     assert sorted(apart)[len(apart)//2] < 1e-4, 'Adam takes a step of full size where a gradient is zero but for rounding, so a few may differ'
+
+
+def test_its_heads_name_what_they_are_told():
+    D, x, label = pair(classes={'a': 5, 'b': 3})[1], pictures(4, 1), torch.eye(2)[[0, 1, 1, 0]]
+    said = D(x, label)
+    assert said.shape == (4, 6) and D(x).shape == (4, 5) and D.eval()(x, label).shape == (4, 1)
+    logits = D.train().net(x).unflatten(1, (5, 3))
+    chances = logits[:, 1:, 1:].softmax(2)[torch.arange(4), :, label.argmax(1)]
+    assert torch.allclose(said[:, 5], chances.log().mean(1), atol=2e-3), 'spectral normalisation moves a little with every look'
+    both = D(x, label)[:, 5].exp(), D(x, 1 - label)[:, 5].exp()
+    assert (both[0] < 1).all() and (both[0] + both[1] <= 1 + 2e-3).all(), 'geometric means of chances that add up to one'
+
+
+def test_a_weight_of_classes_makes_them_easier_to_tell():
+    from artgan.demo import demo_art
+    art, kinds = demo_art(20, size=32)
+    real, label = torch.from_numpy(art[kinds < 2]).permute(0, 3, 1, 2)/127.5 - 1, torch.eye(2)[kinds[kinds < 2]]
+    named = []
+    for class_weight in 0., 1.:
+        G, D = pair(classes={'a': 4, 'b': 4})
+        optimisers, draw = (adam(G, 2e-3, (0., 0.99)), adam(D, 2e-3, (0., 0.99))), torch.Generator().manual_seed(0)
+        for _ in range(15):
+            latents = torch.cat([torch.randn(len(real), 8, 1, 1, generator=draw), label[..., None, None]], 1)
+            train_step(G, D, *optimisers, real, latents, loss='relativistic', label=label, class_weight=class_weight)
+        named.append((D(real, label)[:, 5].mean().item(), D(G(latents).detach(), label)[:, 5].mean().item()))
+    assert named[1][0] > named[0][0] + 0.1 and named[1][1] > named[0][1] + 0.1, named
 
 
 @pytest.mark.parametrize('labels', [None, 'classes'])
@@ -82,6 +113,18 @@ def test_it_goes_on_exactly(art, tiny, labels):
     assert Path('run/D.pth').stat().st_size < 4e6, 'and it is in no file'
     loaded = Run.load('run')
     assert equal(loaded.discriminator.state_dict(), again.discriminator.state_dict()) and loaded.generate(2).shape == (2, 32, 32, 3)
+
+
+def test_a_run_from_before_heads_named_classes_goes_on(art, tiny):
+    tiny = {**tiny, 'recipe': 'aided', 'labels': ['ab'[i % 2] for i in range(len(art))], 'least': 1}
+    fit(art, 1, out='run', **tiny, class_weight=0)
+    about = read_about('run')
+    del about['config']['class_weight']
+    write_about('run', about)
+    for epochs in 1, 2, 2: assert fit(art, epochs, out='run', **tiny).epochs == epochs
+    assert read_about('run')['config']['class_weight'] == 0
+    with pytest.raises(InputError, match='class_weight: 0.0 there, 0.5 now'): fit(art, 3, out='run', **tiny, class_weight=0.5)
+    assert read_about(fit(art, 1, out='new', **tiny).path)['config']['class_weight'] == RECIPES['aided'].class_weight > 0
 
 
 def test_a_run_without_heads_gets_them_and_grows(art, tiny):

@@ -47,7 +47,7 @@ def test_nor_does_a_step_in_parts(network, loss): steps_on_meta(RECIPES['gpu'], 
 
 
 @pytest.mark.parametrize('micro_batch', [None, 4])
-@pytest.mark.parametrize('name', ['cpu', 'gpu', 'sketch'])
+@pytest.mark.parametrize('name', ['cpu', 'gpu', 'sketch', 'aided'])
 def test_nor_with_labels(name, micro_batch): steps_on_meta(RECIPES[name], classes={'a': 9, 'b': 9}, micro_batch=micro_batch)
 
 

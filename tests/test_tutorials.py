@@ -24,6 +24,7 @@ SHORTER = {
                   ('alone = dict(batch_size=BATCH', 'alone = dict(batch_size=8'), ('zip(axes, ways.items())', 'zip(axes, [*ways.items()][:1])'), ('> 200 else 50', '> 200 else 20')],
     'best_artworks': [('bench(seconds=60', 'bench(size=32, seconds=0.1'), ("{'the same rate': 0.0002, 'a third': 0.0002/3, 'a tenth': 0.00002}", "{'a third': 0.0002/3}")],
     'explore': [('found = project(RUN, ', 'found = project(RUN, steps=3, tries=1, picture=')],
+    'larger': [('demo_art(400, size=256', 'demo_art(32, size=256'), ('generate(first, 400', 'generate(first, 40'), ('generate(huge, 400', 'generate(huge, 40')],
     'shapes': [('batch_size=BATCH, hold_out=0.1', 'batch_size=BATCH, hold_out=0.2'), ('(len(pictures), 0.1)', '(len(pictures), 0.2)'), ('demo_sprites(2000)', 'demo_sprites(66)')],
     'speed': [('SECONDS, SIZES = 15, (32, 64, 128, 256)', 'SECONDS, SIZES = 1, ()'), ('COUNTS = 1_000, 10_000, 100_000', 'COUNTS = 40,'),
               ('times = process(opening), process(opening)', "times = process(opening), '-'")],
