@@ -9,7 +9,7 @@ __all__ = ['InputError', 'as_whole', 'check_whole', 'as_number', 'as_flag', 'as_
            'has_bfloat16', 'stop_on_interrupt']
 
 # %% ../nbs/00_core.ipynb #92887657
-import hashlib, io, itertools, json, os, shutil, signal, sys, threading, time
+import hashlib, io, itertools, json, os, re, shutil, signal, sys, threading, time
 from contextlib import contextmanager
 from glob import escape as glob_escape
 from pathlib import Path
@@ -313,9 +313,12 @@ def check_device(
     device, # 'cpu', 'cuda', 'cuda:1', 'mps' or a `torch.device`; None: `get_default_device()`
 )->torch.device:
     "The device to train on; raises `InputError` where this machine has no such device"
+    given, number = device, re.search(r'\d+$', str(device))  # of a number torch keeps the last eight bits
     try: device = get_default_device() if device is None else torch.device(device)
-    except (RuntimeError, TypeError) as e: raise InputError(f"device is {device!r}; it can be 'cpu', 'cuda', 'cuda:1' or 'mps'") from e
-    if device.type not in ('cpu', 'cuda', 'mps'): raise InputError(f"device is '{device}'; it can be 'cpu', 'cuda', 'cuda:1' or 'mps'")
+    except (RuntimeError, TypeError, ValueError) as e:
+        raise InputError(f"device is {device!r}; it can be 'cpu', 'cuda', 'cuda:1' or 'mps'") from e
+    if device.type not in ('cpu', 'cuda', 'mps') or number and int(number[0]) != device.index:
+        raise InputError(f"device is '{given}'; it can be 'cpu', 'cuda', 'cuda:1' or 'mps'")
     if device.type == 'cuda' and not torch.cuda.is_available():
         raise InputError(f"device is '{device}', but torch finds no CUDA GPU here; leave device out, or pass 'cpu'")
     if device.type == 'cuda' and (device.index or 0) >= torch.cuda.device_count():

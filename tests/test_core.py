@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tqdm import tqdm
 
-from artgan.core import InputError, as_number, as_path, as_whole, check_whole, closing_bars, progress
+from artgan.core import InputError, as_number, as_path, as_whole, check_device, check_whole, closing_bars, progress
 
 WORK = '''
 from artgan.core import progress
@@ -66,3 +67,11 @@ def test_numbers_of_numpy_become_plain():
 def test_home_is_found(monkeypatch):
     monkeypatch.setenv('HOME', '/somewhere')
     assert as_path('~/art') == as_path(Path('~/art')) == Path('/somewhere/art')
+
+
+@pytest.mark.parametrize('wrong', [2**70, 2**63, 300, -1, 1.5, True, [], 'cuda:256', 'cuda:999', 'cpu:256', 'meta', '', 'cuda:'])
+def test_a_device_that_is_none_is_refused(wrong, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
+    with pytest.raises(InputError, match='device is'): check_device(wrong)
+    assert check_device('cuda:0') == torch.device('cuda', 0) and check_device(torch.device('cpu')).type == 'cpu'
