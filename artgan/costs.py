@@ -20,7 +20,7 @@ from torch.utils.flop_counter import flop_registry
 
 from .core import InputError
 from .shapes import as_shape, shown_shape
-from .models import discriminator, has_batch_norm
+from .models import discriminator, generator, has_batch_norm, spec_of
 from .recipes import RECIPES, Recipe, choose_recipe
 from .trainer import Trainer
 
@@ -168,6 +168,14 @@ def _that_fits(fits, batch, micro_batch, D):
         if fits(batch, n): return f'micro_batch={n} might fit, which takes the same step in parts'
     return next((f'batch_size={n} might fit' for n in halves if fits(n, None)), 'pass a smaller width or size')
 
+def _check_weights(config, device, free):
+    shape = {k: config[k] for k in ('network', 'size', 'channels', 'width')}
+    with torch.device('meta'): nets = generator(**spec_of(config)), discriminator(**shape)
+    kept = 12*sum(p.numel() for net in nets for p in net.parameters())  # with Adam's two averages
+    if kept > free:
+        raise InputError(f"networks of width {config['width']} with latents of {config['latent_size']} need at least {kept/1e9:,.0f} GB, "
+                         f"and {device} has {free/1e9:.1f} GB free: pass a smaller width or latent_size")
+
 def check_memory(
     config:dict, # as `fit` writes it to config.json
     device:torch.device, # where to train
@@ -177,7 +185,9 @@ def check_memory(
     "Raises `InputError` where a step needs more memory than there is"
     free, (height, width) = free_memory(device), as_shape('size', config['size'])
     rough = 4*50*config['batch_size']*height*width*config['width']
-    if free is None or rough < free: return
+    if free is None: return
+    _check_weights(config, device, free)
+    if rough < free: return
     def memory(n, part): return _memory(json.dumps({**config, 'batch_size': n, 'data': None}), precision != 'float32', part)
     batch = config['batch_size']
     if (least := memory(batch, micro_batch)) <= free: return

@@ -59,7 +59,7 @@ def labels_of(
 )->list: # of `n` words
     "The label of each picture; raises `InputError` where there is one without"
     if isinstance(labels, (list, tuple, np.ndarray, torch.Tensor)):
-        given = labels.tolist() if hasattr(labels, 'tolist') else labels
+        given = labels.reshape(-1).tolist() if hasattr(labels, 'tolist') else labels
         if len(given) != n: raise InputError(f'there are {len(given)} labels for {n} pictures')
         return [str(label) for label in given]
     if files is None: raise InputError(f'labels is {labels!r}, and pictures in memory have no names: pass a list with the label of each')

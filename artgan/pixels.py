@@ -15,7 +15,7 @@ from functools import lru_cache, partial
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from .core import as_choice, as_whole, progress
+from .core import as_choice, as_flag, as_whole, progress
 from .files import ImageFile, heic_reason, kind_of_start, open_archive, open_picture, reads_heic
 from .modes import modes
 from .shapes import as_shape, as_size
@@ -217,6 +217,6 @@ def decode_all(
     opened = open_archive(files[0].path, unpack=True) if files[0].zipped else nullcontext()
     with opened as archive, ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         decoded = pool.map(lambda f: decode_file(f, archive, size, crop, partial(look, f), decoder, mode, how), files)
-        bar = progress(decoded, total=len(files), desc='decoding', unit=' pictures', disable=not show)
+        bar = progress(decoded, total=len(files), desc='decoding', unit=' pictures', disable=not as_flag('show', show))
         try: yield from zip(bar, files)
         finally: pool.shutdown(cancel_futures=True)  # an interrupt need not wait for what is still queued

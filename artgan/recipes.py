@@ -74,7 +74,8 @@ def migrate_words(
 def _plain(name, kind, value):
     "A field's value as plain Python, or an InputError"
     if hasattr(value, 'item') and getattr(value, 'ndim', 1) == 0: value = value.item()  # numpy and torch numbers
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    number = number and (abs(value) < 2**31 if kind is int or isinstance(value, int) else math.isfinite(value))
     if number and kind is float: return float(value)
     if number and kind is int and value == int(value): return int(value)
     if kind is bool and isinstance(value, bool) or kind is str and isinstance(value, str): return value
@@ -126,6 +127,7 @@ def choose_recipe(
     return make_recipe(recipe, **changes)
 
 # %% ../nbs/06_recipes.ipynb #e0b21d51
+_most = 2**16  # channels, or numbers in a latent
 _least = dict(batch_size=2, latent_size=1, width=1, r1_interval=1, ema=0, lr_hold=0, lr_end=0, r1_gamma=0, r1_gamma_end=0, class_weight=0)
 
 @patch
@@ -136,6 +138,8 @@ def validate(self:Recipe,
     "Raise InputError for what cannot work at this shape"
     for name, least in _least.items():
         if self[name] < least: raise InputError(f'{name} is {self[name]!r}; it must be {least} or more')
+    for name in ('width', 'latent_size'):
+        if self[name] > _most: raise InputError(f'{name} is {self[name]!r}; it can be {_most} at most')
     if not self.lr > 0: raise InputError(f'lr is {self.lr!r}; the learning rate must be above 0, such as 0.0002')
     if len(self.betas) != 2 or not all(isinstance(b, float) and 0 <= b < 1 for b in self.betas):
         raise InputError(f'betas are {self.betas!r}; they must be two numbers from 0 to below 1, such as (0.5, 0.999)')

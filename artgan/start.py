@@ -31,7 +31,7 @@ def read_start(
     start, # a run folder, what `fit` returned, a checkpoint, a G.safetensors with its discriminator, 'hub:name/repo', or 'paintings'
 )->dict: # G, G_ema, D: weights; opt_g, opt_d: of the optimisers, if known; spec: for `generator`; images: how many were seen; path
     "The networks to begin from; raises `InputError` where there are none that can be read"
-    if start == 'paintings': start = PAINTINGS
+    if isinstance(start, str) and start == 'paintings': start = PAINTINGS
     path = local(start)
     if not (isinstance(path, Path) and path.is_file()): path = run_path(path)
     if path.suffix == '.safetensors': return _read_files(path)

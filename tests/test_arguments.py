@@ -20,9 +20,10 @@ from artgan.train import fit
 from artgan.points import draw_latents
 from artgan.weights import generate
 
-odd = st.one_of(st.sampled_from([None, True, False, '', '3', '0.1', 'x', 'cuda:99', 'meta', b'x', (), [], [1], {}, {'x': 1}, (0., .9), (1, 2, 3), np.int64(3), np.float32(.5),
-                                 np.float16(7), np.bool_(True), np.array([1, 2]), torch.tensor(3), object(), Path('nowhere'), 1j, float('nan'), float('inf'), -1, 0, 2**70]),
-                st.integers(-3, 40), st.floats(-3, 3), st.text(max_size=3))
+plain = [None, True, False, '', '3', '0.1', 'x', 'cuda:99', 'meta', b'x', (), [], [1], {}, {'x': 1}, (0., .9), (1, 2, 3), np.int64(3), np.float32(.5),
+         np.float16(7), np.bool_(True), np.array([1, 2]), torch.tensor(3), object(), Path('nowhere'), 1j, float('nan'), float('inf'), -1, 0, 2**70]
+odd = st.one_of(st.sampled_from(plain), st.integers(-3, 40), st.floats(-3, 3), st.text(max_size=3))
+larger = [np.array(['a', 'b']), torch.tensor([1, 2]), 10**400, 2**31, 2**31 - 1, 20_000, 1e30]
 tries = dict(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -41,7 +42,13 @@ def no_run(monkeypatch):
 words = [*(n for n, p in inspect.signature(fit).parameters.items() if p.kind is not p.VAR_KEYWORD), *(f.name for f in fields(Recipe))]
 
 
-@settings(max_examples=600, **tries)
+@pytest.mark.parametrize('word', words)
+def test_fit_with_each_of_them(art, no_run, word):
+    for value in plain + larger:
+        taken_or_refused(fit, **{**dict(data=art, recipe='cpu', out='run', batch_size=8, latent_size=8, width=4, device='cpu', show=False), word: value})
+
+
+@settings(max_examples=200, **tries)
 @given(st.sampled_from(words), odd, st.sampled_from(['cpu', 'classic']))
 def test_fit(art, no_run, word, value, recipe):
     given = dict(data=art, recipe=recipe, out='run', batch_size=8, latent_size=8, width=4, device='cpu', show=False)
