@@ -41,8 +41,8 @@ def as_whole(
 )->int: # or None, if `optional`
     "A whole number; raises `InputError` for anything else"
     if value is None and optional: return None
-    too_large = most is None and isinstance(value, int) and abs(value) >= 2**40  # of anything that is counted here
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or too_large or not _within(value, least, most):
+    if most is None and isinstance(value, int) and value > 2**40: most = 2**40  # nothing that is counted here goes so far
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not _within(value, least, most):
         raise InputError(f'{name} is {value!r}; it must be a whole number{_range_of(least, most, None, None)}')
     return int(value)
 

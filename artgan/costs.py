@@ -20,7 +20,7 @@ from torch.utils.flop_counter import flop_registry
 
 from .core import InputError
 from .shapes import as_shape, shown_shape
-from .models import discriminator, generator, has_batch_norm, spec_of
+from .models import count_parameters, discriminator, generator, has_batch_norm, spec_of
 from .recipes import RECIPES, Recipe, choose_recipe
 from .trainer import Trainer
 
@@ -169,12 +169,13 @@ def _that_fits(fits, batch, micro_batch, D):
     return next((f'batch_size={n} might fit' for n in halves if fits(n, None)), 'pass a smaller width or size')
 
 def _check_weights(config, device, free):
+    "A discriminator without numbers; `InputError` where the weights alone and Adam's averages are more than there is room for"
     shape = {k: config[k] for k in ('network', 'size', 'channels', 'width')}
-    with torch.device('meta'): nets = generator(**spec_of(config)), discriminator(**shape)
-    kept = 12*sum(p.numel() for net in nets for p in net.parameters())  # with Adam's two averages
-    if kept > free:
-        raise InputError(f"networks of width {config['width']} with latents of {config['latent_size']} need at least {kept/1e9:,.0f} GB, "
-                         f"and {device} has {free/1e9:.1f} GB free: pass a smaller width or latent_size")
+    with torch.device('meta'): G, D = generator(**spec_of(config)), discriminator(**shape)
+    kept = 12*(count_parameters(G) + count_parameters(D))
+    if kept <= free: return D
+    raise InputError(f"networks of width {config['width']} with latents of {config['latent_size']} need at least {kept/1e9:.1f} GB, "
+                     f"and {device} has {free/1e9:.1f} GB free: pass a smaller width or latent_size")
 
 def check_memory(
     config:dict, # as `fit` writes it to config.json
@@ -186,12 +187,11 @@ def check_memory(
     free, (height, width) = free_memory(device), as_shape('size', config['size'])
     rough = 4*50*config['batch_size']*height*width*config['width']
     if free is None: return
-    _check_weights(config, device, free)
+    D = _check_weights(config, device, free)
     if rough < free: return
     def memory(n, part): return _memory(json.dumps({**config, 'batch_size': n, 'data': None}), precision != 'float32', part)
     batch = config['batch_size']
     if (least := memory(batch, micro_batch)) <= free: return
-    with torch.device('meta'): D = discriminator(**{k: config[k] for k in ('network', 'size', 'channels', 'width')})
     what = _that_fits(lambda n, part: memory(n, part) <= free, batch, micro_batch, D)
     step = f"a step with {micro_batch or batch} pictures of {shown_shape(config['size'])} pixels at width {config['width']} at a time"
     raise InputError(f'{step} needs at least {least/1e9:.1f} GB, and {device} has {free/1e9:.1f} GB free: {what}')

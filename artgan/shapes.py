@@ -91,7 +91,7 @@ def near_sizes(
 )->list: # of sizes, the nearest first; squares only where `size` is one
     "The sizes next to this one that networks can be built for"
     height, width = as_shape('size', size)
-    def apart(shape): return abs(math.log(shape[0]) - math.log(height)) + abs(math.log(shape[1]) - math.log(width)), shape
+    def apart(shape): return abs(math.log(shape[0]/height)) + abs(math.log(shape[1]/width)), shape
     return [as_size('size', s) for s in sorted((s for s in _buildable() if height != width or s[0] == s[1]), key=apart)[:n]]
 
 def shapes_with(
