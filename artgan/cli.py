@@ -123,12 +123,12 @@ def _generate(args):
 def _points(words): # seeds, and the names of files
     return [int(w) if re.fullmatch('-?[0-9]+', w) else w for w in words]
 
-def _label(words): # a class, or several with how much of each
+def _label(words): # a class, several that take turns, or several with how much of each
     if not words: return None
+    if not any(re.fullmatch('.+=[0-9.]+', w) for w in words): return words[0] if len(words) == 1 else words
     parts = [w.rpartition('=') if re.fullmatch('.+=[0-9.]+', w) else (w, '=', '1') for w in words]
-    try: mixed = {name: float(much) for name, _, much in parts}
+    try: return {name: float(much) for name, _, much in parts}
     except ValueError as e: raise InputError(f'--label {" ".join(words)}: {e}') from e
-    return words[0] if len(words) == 1 and mixed == {words[0]: 1.} else mixed
 
 def _latent(args): say(cut_out(args.grid, args.row, args.column, args.out))
 
@@ -257,7 +257,7 @@ def _add_using(command):
     add('run', nargs='?', help='a run folder, or a G.safetensors file; the paintings that artgan carries if left out')
     add('-n', '--n', type=int, metavar='N', help='how many (default: 64)', default=64)
     add('--latents', nargs='+', metavar='LATENT', help='instead of the pictures of a seed: PNGs that carry a latent, seeds, .npy files')
-    add('--label', nargs='+', metavar='CLASS', help='a class, or a mixture such as Monet=1 Goya=2; by chance if left out')
+    add('--label', nargs='+', metavar='CLASS', help='a class, several that take turns, or a mixture: Monet=1 Goya=2; if left out by chance')
     add('--out', help='folder for the pictures; pictures/ in the run folder, or artgan-paintings without one, if left out')
     add('--grid', metavar='FILE', help='write one .png with all pictures in it instead')
     add('--columns', type=int, metavar='N', help='pictures in a row of the grid; as many as there are rows if left out')

@@ -6,7 +6,7 @@
 __all__ = ['InputError', 'as_whole', 'check_whole', 'as_number', 'as_flag', 'as_choice', 'as_path', 'as_new_file', 'in_kernel',
            'draws_bars', 'say', 'progress', 'closing_bars', 'free_space', 'check_held', 'told_where', 'written_whole',
            'move_aside', 'free_name', 'json_digest', 'locked', 'remove_parts', 'get_default_device', 'check_device',
-           'has_bfloat16', 'stop_on_interrupt']
+           'room_on_gpu', 'has_bfloat16', 'stop_on_interrupt']
 
 # %% ../nbs/00_core.ipynb #92887657
 import hashlib, io, itertools, json, os, re, shutil, signal, sys, threading, time
@@ -327,6 +327,12 @@ def check_device(
     if device.type == 'mps' and not torch.backends.mps.is_available():
         raise InputError("device is 'mps', but torch finds no Apple GPU that it can use here; leave device out, or pass 'cpu'")
     return device
+
+def room_on_gpu(
+    device:torch.device, # of type 'cuda'
+)->int: # bytes
+    "What is free, and what torch holds of earlier work and would use again"
+    return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 # %% ../nbs/00_core.ipynb #3e25555f
 def has_bfloat16(

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from .core import InputError
+from .core import InputError, room_on_gpu
 from .shapes import as_shape, shown_shape
 from .models import count_parameters, discriminator, generator, has_batch_norm, spec_of
 from .recipes import RECIPES, Recipe, choose_recipe
@@ -149,7 +149,7 @@ def free_memory(
     device:torch.device, # where to train
 )->int: # bytes; None where nobody tells
     "Room for training"
-    if device.type == 'cuda': return torch.cuda.mem_get_info(device)[0]
+    if device.type == 'cuda': return room_on_gpu(device)
     file = Path('/proc/meminfo')
     if device.type != 'cpu' or not file.exists(): return None
     lines = dict(line.split(':') for line in file.read_text().splitlines())

@@ -18,7 +18,7 @@ import torch
 from fastcore.basics import patch
 
 from .cache import cache_folder, clear_cache, decoded, decoder_version, fetched, fingerprint, list_cache, source_name
-from .core import InputError, as_choice, as_flag, as_number, as_path, as_whole, say
+from .core import InputError, as_choice, as_flag, as_number, as_path, as_whole, room_on_gpu, say
 from .shapes import as_size, shown_shape
 from .files import folder_of, kinds_of, scan_images, shown_name
 from .pixels import check_shape
@@ -165,7 +165,7 @@ def split_indices(
 # %% ../nbs/01_data.ipynb #45b26182
 def _fits(nbytes, device):
     "Whether a data set may live on `device` and leave it room to work"
-    return device.type != 'cuda' or nbytes < torch.cuda.mem_get_info(device)[0]/2
+    return device.type != 'cuda' or nbytes < room_on_gpu(device)/2
 
 def _send(x, device):
     "To the training device, without waiting for it"

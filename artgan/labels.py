@@ -7,7 +7,7 @@ __all__ = ['LABELS', 'few', 'other', 'read_table', 'labels_of', 'group', 'label_
            'with_labels', 'rows_of_classes']
 
 # %% ../nbs/00f_labels.ipynb #3bed1e99
-import csv, difflib, io, math, os
+import csv, difflib, io, itertools, math, os
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
@@ -48,7 +48,9 @@ def _from_table(table, files):
         return next(iter(by_name)) if len(by_name) == 1 else None
     given = [found(file) for file in files]
     missing = [file for file, label in zip(files, given) if label is None]
-    if missing: raise InputError(f"{len(missing)} of {len(files)} pictures have no label in the table: {', '.join(missing[:3])}")
+    if missing:
+        raise InputError(f"{len(missing)} of {len(files)} pictures have no label in the table: {', '.join(missing[:3])}; "
+                         f"the table has {', '.join([*table][:3]) or 'nothing'}")
     return given
 
 # %% ../nbs/00f_labels.ipynb #2ee70583
@@ -140,8 +142,7 @@ def label_weights(
 )->torch.Tensor: # float32 [classes], which add up to 1
     "How much of each class; raises `InputError` for a class that there is not"
     if isinstance(label, (list, tuple, set)):
-        raise InputError(f'label is {label!r}: for a mixture pass a dictionary, such as {{"Monet": 1, "Goya": 2}}; for pictures of each, '
-                         'call once for each')
+        raise InputError(f'label is {label!r}: name one class, or for a mixture pass a dictionary, such as {{"Monet": 1, "Goya": 2}}')
     wanted, weights = label if isinstance(label, dict) else {label: 1.}, torch.zeros(len(classes))
     for name, much in wanted.items():
         if isinstance(much, bool) or not isinstance(much, (int, float)) or not 0 <= much < math.inf:
@@ -154,12 +155,13 @@ def label_weights(
 def each_label(
     classes:dict, # name of each class to the number of its pictures
     seed:int=0, # label i depends on the seed and on i alone
-    label=None, # see `label_weights`; None: by chance, as often as there are training pictures
+    label=None, # see `label_weights`, or a list of such, which take turns; None: by chance, as often as there are training pictures
 ): # an iterator without end of float32 [classes, 1, 1]
     "Labels, one after the other"
     if label is not None:
-        weights = label_weights(label, classes).view(-1, 1, 1)
-        while True: yield weights
+        several = label if isinstance(label, (list, tuple)) else [label]
+        if not several: raise InputError('label is an empty list: name a class, or leave it out')
+        yield from itertools.cycle([label_weights(one, classes).view(-1, 1, 1) for one in several])
     one, source = torch.eye(len(classes))[..., None, None], torch.Generator().manual_seed(seed ^ 0x6c6162656c)  # not that of the latents
     up_to = torch.tensor([*classes.values()], dtype=torch.float64).cumsum(0)
     while True: yield one[int(torch.searchsorted(up_to, torch.rand(1, dtype=torch.float64, generator=source)*up_to[-1], right=True))]
@@ -180,11 +182,12 @@ def with_labels(
 def rows_of_classes(
     latents:torch.Tensor, # [N, latent_size, 1, 1], N a square number
     classes:dict, # name of each class to the number of its pictures; empty or None: there are none
-)->torch.Tensor: # [N, latent_size + classes, 1, 1]
-    "Latents of a square grid with a class for each row; where there are fewer classes than rows, they begin again with other latents"
+    rows:int=0, # at least so many; not more than there are classes, unless the square has them
+)->torch.Tensor: # [M, latent_size + classes, 1, 1], M at least N
+    "Latents of a grid with a class for each row; where there are fewer classes than rows, they begin again with other latents"
     if not classes: return latents
     side = math.isqrt(len(latents))
-    row = torch.arange(side)
-    at = (row//len(classes)*side)[:, None] + row  # which latents
+    row, column = torch.arange(max(side, rows)), torch.arange(side)
+    at = (row//len(classes)*side)[:, None] + column  # which latents
     labels = torch.eye(len(classes))[row % len(classes)].repeat_interleave(side, 0).to(latents)
     return torch.cat([latents[at.flatten()], labels[..., None, None]], 1)

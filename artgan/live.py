@@ -6,7 +6,7 @@
 __all__ = ['widgets_available', 'LiveView', 'run_in_words', 'pace_in_words', 'Watch']
 
 # %% ../nbs/10a_live.ipynb #53b34c45
-import base64, html, importlib, math, sys, threading, time
+import base64, html, importlib, sys, threading, time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +17,7 @@ from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
 from .core import in_kernel
-from .shapes import grid_pictures
+from .shapes import as_shape, grid_columns, grid_pictures
 from .step import draw_grid
 from .runs import as_columns, columns, grid_path
 from .results import curve_table, curves_png, resized_grid, to_jpeg
@@ -166,7 +166,7 @@ def _number(self:LiveView): return self.state.epoch + self.config['start_idx'] -
 def _place(self:LiveView, image, title, grid, words):
     "A sample grid and what it is; of 64 large pictures the first sixteen"
     large = grid_pictures(self.config['size']) == 64 and grid.width > 8*100
-    if large: grid = grid.crop((0, 0, grid.width//2, grid.height//2))
+    if large: grid = grid.crop((0, 0, grid.width//2, min(grid.height//2, 2 + 4*(as_shape('size', self.config['size'])[0] + 2))))
     image.value, title.value = to_jpeg(resized_grid(grid, self.pixels)), words + ', the first 16'*large
 
 # %% ../nbs/10a_live.ipynb #3504dede
@@ -189,7 +189,7 @@ def _draw(self:LiveView, grid):
 def _sample(self:LiveView):
     "The fixed latents as they are painted now, on the right; the newest grid moves to the left"
     pictures = self.draw(self.state).cpu()
-    grid = to_pil_image(make_grid(pictures, nrow=math.isqrt(len(pictures))))
+    grid = to_pil_image(make_grid(pictures, nrow=grid_columns(self.config['size'])))
     self.before.value, self.titles[0].value = self.now.value, self.titles[1].value
     self._place(self.now, self.titles[1], grid, f'now, step {self.state.step:,}')
     self.shown = -1  # so that the next grid is taken as new

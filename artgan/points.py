@@ -32,7 +32,7 @@ def each_latent(
     latent_size:int, # numbers per latent
     seed:int=0, # latent i depends on the seed and on i alone
     classes:dict=None, # those of the generator; None: it has none
-    label=None, # see `artgan.labels.label_weights`; None: by chance
+    label=None, # see `artgan.labels.each_label`; None: by chance
 ): # an iterator without end of float32 [latent_size, 1, 1] on the CPU, from N(0, 1), with classes followed by a label
     "The latents of a seed, one after the other"
     check_whole('latent_size', latent_size, 1)
@@ -46,7 +46,7 @@ def draw_latents(
     latent_size:int, # numbers per latent
     seed:int=0, # latent i depends on the seed and on i alone
     classes:dict=None, # those of the generator; None: it has none
-    label=None, # see `artgan.labels.label_weights`; None: by chance
+    label=None, # see `artgan.labels.each_label`; None: by chance
 )->torch.Tensor: # float32 [n, latent_size, 1, 1] on the CPU, from N(0, 1); with classes [n, latent_size + classes, 1, 1]
     "Latents from a seed, of which the first ones stay the same when more are drawn; InputError where an argument is no whole number"
     check_whole('n', n, 1)
@@ -138,7 +138,7 @@ def _numbers_in(path): # an .npy file
 def to_latents(
     points, # a seed, a PNG that carries a latent, an .npy file, numbers [N, latent_size] or [N, latent_size, 1, 1], or a list of these
     generator, # for which: it has `latent_size`, `classes`, `digest` and `draw`, see `artgan.weights.Wanted`
-    label=None, # to be painted, see `artgan.labels.label_weights`; None: the one that a latent has, or else one by chance
+    label=None, # to be painted, see `artgan.labels.each_label`; None: the one that a latent has, or else one by chance
 )->torch.Tensor: # [N, latent_size, 1, 1]; with classes [N, latent_size + classes, 1, 1]
     "Latents from whatever names them; raises `InputError` where that does not fit"
     if isinstance(points, np.ndarray) and points.dtype.kind == 'f': points = torch.from_numpy(points)
@@ -146,7 +146,8 @@ def to_latents(
     if isinstance(points, (list, tuple)) and points and all(isinstance(p, float) for p in points): points = torch.tensor(points)
     if isinstance(points, (list, tuple, range)):
         if not len(points): raise InputError('there are no latents: pass seeds, kept pictures or tensors')
-        return torch.cat([to_latents(p, generator, label) for p in points])
+        turns = itertools.cycle(label) if isinstance(label, (list, tuple)) and label else itertools.repeat(label)
+        return torch.cat([to_latents(p, generator, one) for p, one in zip(points, turns)])
     if isinstance(points, (str, os.PathLike)) and Path(points).suffix == '.npy': points = torch.from_numpy(_numbers_in(points))
     if isinstance(points, (str, os.PathLike)): points = read_latent(points, generator)
     if torch.is_tensor(points): return check_latents(points, generator.latent_size, generator.classes, label)

@@ -41,7 +41,7 @@ class Recipe:
     augment_ramp:tuple=(0., 0.) # parts of the run between which the augmentation probability grows from 0 to 1
     label_ramp:tuple=(0., 0.2) # parts of the run between which both networks come to hear the labels, where there are any
     class_weight:float=0. # of naming classes, against the games; for networks with heads, such as 'aided' (Odena et al. 2017)
-    adapt:tuple=() # further augmentations, whose probability adapts to what D knows by heart (ADA, Karras et al. 2020)
+    adapt:tuple=() # further augmentations, such as ('zoom', 'flip'), as often as D knows pictures by heart (ADA, Karras et al. 2020)
     adapt_target:float=0.3 # on how many real pictures D is to be ahead, on average: 0 to 1
     ema:int=0 # half-life, in pictures, of the EMA of G's weights; 0: none
     amp:bool=False # convolutions in half precision where that is fast: bfloat16, on older GPUs float16; elsewhere float32
@@ -102,8 +102,13 @@ sketch_minutes = 2  # up to so many, a run on a CPU is a sketch
 def default_recipe(
     device:torch.device, # where to train
     minutes:float=None, # how long, where the clock decides
+    start:dict=None, # arguments for `generator`: of the networks that the run begins from; None: they are new
 )->tuple: # name of the recipe, and why, in words
-    "The recipe for this device and time"
+    "The recipe for this device and time, or for the networks that there are"
+    if start:
+        with torch.device('meta'): D = discriminator(**{k: v for k, v in start.items() if k != 'latent_size'})
+        if has_batch_norm(D): return 'classic', f"as the discriminator of {start['network']!r} has batch norm"
+        if start['network'].partition('+')[0] == 'aided': return 'aided', f"as the networks are {start['network']!r}"
     if device.type != 'cpu': return 'gpu', f'for training on {device.type}'
     if minutes and minutes <= sketch_minutes:
         return 'sketch', f"for {sketch_minutes} minutes or less on a CPU; recipe='cpu' takes the one for longer runs"
@@ -167,11 +172,11 @@ def _check_networks(recipe, size, channels):
     if recipe.r1_gamma:
         raise InputError(f'r1_gamma (the penalty) is {recipe.r1_gamma}, but the discriminator of {recipe.network!r} has batch norm: '
                          "the logit of a picture then depends on the others in its batch, and its gradient means nothing. "
-                         "Take r1_gamma=0, or another network, such as 'plain'.")
+                         "Take recipe='classic', r1_gamma=0, or another network, such as 'plain'.")
     if recipe.loss == 'relativistic':
         raise InputError(f"loss is 'relativistic', but the discriminator of {recipe.network!r} has batch norm, "
                          "which takes out the very difference between real and generated pictures that this loss compares. "
-                         "Take loss='logistic', or another network, such as 'plain'.")
+                         "Take recipe='classic', loss='logistic', or another network, such as 'plain'.")
 
 # %% ../nbs/06_recipes.ipynb #51339b63
 def cosine(

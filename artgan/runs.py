@@ -23,7 +23,7 @@ import artgan
 from .core import InputError, check_held, free_space, json_digest, move_aside, told_where, written_whole, say
 from .cache import is_address
 from .modes import mode_of
-from .shapes import as_shape, grid_pictures
+from .shapes import as_shape, grid_columns, grid_pictures
 from .models import spec_of
 from .recipes import Recipe, migrate_words
 from .step import draw_grid
@@ -37,11 +37,11 @@ def run_path(
     if not isinstance(path, (str, os.PathLike)):
         raise InputError(f'{run!r} is not a run: pass the folder of a run, or what fit returned')
     path = Path(path).expanduser()
-    if not path.is_dir(): raise InputError(f'{path} is not a folder: pass the folder of a run, for instance runs/NAME')
     if not (path/'config.json').is_file():
-        inside = sorted(p.parent.name for p in path.glob('*/config.json'))
-        hint = f'it holds the runs {", ".join(inside)}: pass one of them' if inside else 'pass the folder that fit wrote'
-        raise InputError(f'{path} is not a run folder, there is no config.json in it; {hint}')
+        around, why = (path, 'not a run folder, there is no config.json in it') if path.is_dir() else (path.parent, 'not a folder')
+        inside = sorted(p.parent.name for p in around.glob('*/config.json'))
+        hint = f'{around} holds the runs {", ".join(inside[:20])}: pass one of them' if inside else 'pass the folder that fit wrote'
+        raise InputError(f'{path} is {why}; {hint}')
     return path
 
 # %% ../nbs/08_runs.ipynb #aaa08c89
@@ -316,7 +316,8 @@ def check_space(
     "Raise InputError where the run would fill the disk"
     numbers = sum(p.numel() for p in (*state.G.parameters(), *state.D.parameters()))
     checkpoint = 4*(3*numbers + sum(p.numel() for p in state.sampler.parameters()))
-    grids = (config['epochs'] or 100)*grid_pictures(config['size'])*math.prod(as_shape('size', config['size']))*config['channels']
+    each = grid_pictures(config['size'], len(config.get('classes') or ()))
+    grids = (config['epochs'] or 100)*each*math.prod(as_shape('size', config['size']))*config['channels']
     # three checkpoints, the best, one being written, and the weights; ten snapshots
     need, free = 6*checkpoint + grids + 20*numbers, free_space(path)
     if need > free:
@@ -338,9 +339,8 @@ def save_samples(
     number:int, # of the grid; None: the one of the saved weights
 ):
     "Draw the fixed latents into the picture at `grid_path`"
-    pictures = draw_grid(state)
     from torchvision.utils import save_image  # takes as long to import as torch
-    with written_whole(grid_path(path, number)) as tmp: save_image(pictures, tmp, nrow=math.isqrt(len(pictures)))
+    with written_whole(grid_path(path, number)) as tmp: save_image(draw_grid(state), tmp, nrow=grid_columns(state.config['size']))
 
 # %% ../nbs/08_runs.ipynb #b54be8c8
 def weights_digest(

@@ -15,8 +15,8 @@ import torch
 
 from .core import InputError, as_new_file, as_number, as_path, as_whole, progress, written_whole
 from .hub_files import beside
-from .shapes import as_shape, grid_pictures
-from .labels import label_weights, rows_of_classes
+from .shapes import as_shape, grid_columns, grid_pictures
+from .labels import each_label, rows_of_classes
 from .runs import load_checkpoint, read_about
 from .points import each_latent, latent_info, read_latent_info, to_latents, truncate
 from .weights import Wanted, free_series, load_network, write_picture
@@ -31,6 +31,7 @@ def _is_there(path, latent, digest):
     raise InputError(f'{path} is another picture than the one that belongs there: pass another folder')
 
 def _word(label): # of which a file's name can begin
+    if isinstance(label, (list, tuple)): return ','.join(map(_word, label[:4])) + f',{len(label) - 4} more'*(len(label) > 4)
     parts = label if isinstance(label, dict) else {label: None}
     return '+'.join(re.sub(r'[^\w.-]+', '_', f'{name}' if much is None else f'{name}{much:g}') for name, much in parts.items())
 
@@ -56,7 +57,7 @@ def write_samples(
     seed:int=0, # picture i depends on the seed and on i alone
     latents=None, # to be painted in place of `n` from `seed`: whatever `artgan.points.to_latents` takes
     truncation:float=None, # more ordinary pictures of fewer kinds, from about 0.5 to 2; None: as they come; see `artgan.points.truncate`
-    label=None, # a class, or how much of several; None: by chance, as often as among the training pictures
+    label=None, # a class, how much of several, or a list of such, which take turns; None: by chance, as often as in training
     device=None, # where to compute; None: the GPU if there is one
 )->list: # the files, in order
     "New pictures, each in a PNG with its latent, written as they are painted; raises `InputError`, also where a file is another picture"
@@ -67,7 +68,7 @@ def write_samples(
     folder, stem = as_path(folder, 'folder'), f"{'' if truncation is None else f't{truncation:g}-'}{generator.digest[:8]}"
     about = {} if truncation is None else {'truncation': truncation}
     if label is not None:
-        label_weights(label, generator.classes)  # whether it is one
+        next(each_label(generator.classes, label=label))  # whether there is one
         stem = f'{_word(label)}-{stem}'
     if latents is None: stem, about = f'seed{seed}-{stem}', {'seed': seed, **about}
     else: stem, n = free_series(folder, f'picture-{stem}'), len(latents)
@@ -112,10 +113,10 @@ def _fixed_latents(path):
     found = load_checkpoint(run)
     if found is None: raise InputError(f'{run} has no checkpoint left, and only that knows the latents of its grids')
     config = read_about(run)['config']
-    latents = rows_of_classes(found['fixed'][:grid_pictures(config['size'])].cpu(), config.get('classes'))
+    latents = rows_of_classes(found['fixed'][:grid_pictures(config['size'])].cpu(), config.get('classes'), found.get('grid_rows', 0))
     saved = path.name == 'samples.png' and (run/'G.safetensors').is_file()  # of these very weights
     whose = Wanted(*load_network(run, 'cpu')).digest if saved else f'as of {path.stem}'
-    return latents, as_shape('size', config['size']), math.isqrt(len(latents)), whose
+    return latents, as_shape('size', config['size']), grid_columns(config['size']), whose
 
 # %% ../nbs/08f_samples.ipynb #ca2b4b24
 def _laid_out(path):

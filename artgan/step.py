@@ -215,9 +215,9 @@ def sample(
 # %% ../nbs/07_step.ipynb #8690c9ee
 def draw_grid(
     state, # a run
-)->torch.Tensor: # pictures [64 or 16, channels, height, width] in [0, 1], over a checkerboard where they are transparent
+)->torch.Tensor: # pictures [64 or 16 (or more, of many classes), channels, height, width] in [0, 1], over a checkerboard if transparent
     "What the fixed latents of a run are painted as now"
-    latents = rows_of_classes(state.fixed[:grid_pictures(state.config['size'])], getattr(state.sampler, 'classes', None))
+    latents = rows_of_classes(state.fixed[:grid_pictures(state.config['size'])], getattr(state.sampler, 'classes', None), state.grid_rows)
     return as_shown(torch.cat([sample(state.sampler, z) for z in latents.split(64 if state.sampler.training else 16)])).clamp(0, 1)
 
 # %% ../nbs/07_step.ipynb #84dd4f7e
@@ -341,12 +341,12 @@ def torch_settings(
 ):
     "Torch as a run wants it, and afterwards as it was"
     if device.type != 'cuda': yield; return
+    os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # for deterministic runs; it is read before the first matrix product
     precision, strict, warn = torch.get_float32_matmul_precision(), *_determinism()
     fast = not deterministic
     with torch.backends.cudnn.flags(enabled=True, benchmark=fast, deterministic=deterministic, allow_tf32=fast):
         torch.set_float32_matmul_precision('highest' if deterministic else 'high')
         torch.use_deterministic_algorithms(deterministic or strict, warn_only=warn if strict else True)
-        if deterministic: os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # without it cuBLAS is not deterministic
         try: yield
         finally:
             torch.set_float32_matmul_precision(precision)

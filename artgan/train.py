@@ -278,8 +278,8 @@ def fit(
     begun, known = _plain_start(start, path, fresh, show)
     if begun and is_files(data): size, mode = size or as_size('size', begun['spec']['size']), mode or mode_of(begun['spec']['channels'])
     if recipe is None and not fresh: recipe = recipe_of_run(path)
-    why = default_recipe(device, minutes) if recipe is None else None
-    recipe = choose_recipe(recipe, device, minutes, lr=lr, **{**_as_begun(recipe, old), **changes})
+    why = default_recipe(device, minutes, begun and begun['spec']) if recipe is None else None
+    recipe = choose_recipe(why[0] if why else recipe, device, minutes, lr=lr, **{**_as_begun(recipe, old), **changes})
     if not begun: recipe.validate(size or 64)  # its networks are those of the start
     precision, deterministic = _plain_numerics(precision, deterministic, recipe, device, old, show)
     with torch_settings(device, deterministic), closing_bars():

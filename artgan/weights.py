@@ -202,7 +202,7 @@ def generate(
     batch_size:int=64, # pictures computed at once
     latents=None, # to be painted in place of `n` from `seed`: whatever `to_latents` takes, such as PNGs that carry one
     truncation:float=None, # more ordinary pictures of fewer kinds, from about 0.5 to 2; None: as they come; see `truncate`
-    label=None, # a class, or how much of several, such as {'Monet': 1, 'Goya': 2}; None: by chance, as often as among the training pictures
+    label=None, # a class, a mixture such as {'Monet': 1, 'Goya': 2}, or a list of these, which take turns; None: by chance, as in training
 )->np.ndarray: # uint8 [n, height, width, channels]; four channels are RGBA as files have it, colour divided by alpha
     "New pictures from the saved weights of a run, in evaluation mode; InputError where an argument or the run is at fault"
     check_whole('n', n, 1)

@@ -24,19 +24,23 @@ EPOCHS, STEPS = 3, 9  # of the straight run: three steps an epoch
 
 @pytest.fixture(scope='module', params=['classic', 'cpu'])
 def recipe(request):
-    "The article's, and one with everything: an averaged generator, augmentation, a penalty in the first step and in the last, falling rates"
-    return 'classic' if request.param == 'classic' else {**RECIPES['cpu'], 'lr_hold': 40, 'lr_end': 0.1, 'penalty': 0.3, 'penalty_end': 0.5, 'penalty_every': 8, 'augment': ('translate', 'colour'), 'augment_ramp': (0, 0.5),
+    "The article's, and one with everything: an averaged generator, labels that are faded in, augmentation, a penalty in the first step and in the last, falling rates"
+    return 'classic' if request.param == 'classic' else {**RECIPES['cpu'], 'lr_hold': 40, 'lr_end': 0.1, 'penalty': 0.3, 'penalty_end': 0.5, 'penalty_every': 8, 'augment': ('translate', 'colour'), 'augment_ramp': (0, 0.5), 'label_ramp': (0, 0.6),
         'adapt': ('flip', 'zoom'), 'adapt_target': 0.1}
 
 
+def told(recipe): # pictures in memory, mirrored half of the time and with labels
+    return {} if recipe == 'classic' else dict(mirror=True, labels=['art', 'craft', 'art', 'craft', 'other']*4, least=1)
+
+
 @pytest.fixture
-def tiny(tiny, recipe): return {**tiny, 'recipe': recipe, 'mirror': recipe != 'classic'}
+def tiny(tiny, recipe): return {**tiny, 'recipe': recipe, **told(recipe)}
 
 
 @pytest.fixture(scope='module')
 def straight(art, recipe, tmp_path_factory):
     path = tmp_path_factory.mktemp('straight')/'run'
-    run = fit(art, EPOCHS, out=path, batch_size=8, latent_size=8, width=4, device='cpu', show=False, recipe=recipe, mirror=recipe != 'classic')
+    run = fit(art, EPOCHS, out=path, batch_size=8, latent_size=8, width=4, device='cpu', show=False, recipe=recipe, **told(recipe))
     assert len(run.losses_g) == STEPS
     return left_by(path)
 
@@ -126,7 +130,7 @@ def test_an_error_in_the_data_loses_nothing(art, tiny):
             for i, (images, _) in enumerate(Batches(art, 8, shuffle=False)):
                 if i == 1 and self.fault: raise OSError('the disk with the pictures is gone')
                 yield images
-    del tiny['batch_size']
+    for k in ('batch_size', 'labels', 'least'): tiny.pop(k, None)  # of batches ready made
     data = Flaky()
     fit(data, EPOCHS, out='straight', **tiny)
     data.fault = True
@@ -172,7 +176,7 @@ def test_the_article_s_loader_with_random_flips(art, tiny):
         def __len__(self): return len(art)
         def __getitem__(self, i): return self.flip(torch.from_numpy(art[i]).permute(2, 0, 1)/127.5 - 1), 0
     loader = DataLoader(Flipped(), 8, shuffle=True)
-    del tiny['batch_size']
+    for k in ('batch_size', 'labels', 'least'): tiny.pop(k, None)  # of batches ready made
     fit(loader, EPOCHS, out='straight', **tiny)
     torch.manual_seed(7)  # the caller's random state makes no difference, and is left alone
     state = torch.get_rng_state()

