@@ -16,6 +16,7 @@ from torch import nn
 from .core import InputError, progress, say
 from .labels import rows_of_classes, with_labels
 from .data import Batches, repeats, to_bytes, to_float
+from .losses import LOSSES
 from .features import MISSING, extract_features, metrics_available
 from .metrics import quick_score
 from .step import sample
@@ -207,15 +208,21 @@ class Scorer:
 # %% ../nbs/10_callbacks.ipynb #90e11117
 wins = {'logistic': 0.05, 'hinge': 0.05, 'relativistic': 0.025}  # mean losses of D below which nearly every picture is told apart
 
+def _loss_of_d(run, least):
+    "The mean loss of D; of one with heads, that of its own logit, of which the history has the means"
+    if run.config.get('network', '').partition('+')[0] != 'aided': return run.history.column('loss_d', last=least).mean()
+    logits = (torch.from_numpy(run.history.column(f'{kind}_logit', last=least))[:, None] for kind in ('real', 'fake'))
+    return LOSSES[run.config['loss']][0](*logits).item()
+
 def _discriminator_wins(run, least):
     "A note where D tells nearly every picture apart"
-    loss = run.history.column('loss_d', last=least).mean()
+    loss = _loss_of_d(run, least)
     if loss < wins.get(run.config['loss'], 0):
         yield 'discriminator', (
             f'The discriminator tells nearly every picture apart (its loss is {loss:.3f} over {least} steps): '
             'the generator learns little from it. '
-            "If that stays so, start a new run (another `out`) with recipe='cpu' or 'gpu' instead of 'classic', a larger r1_gamma, "
-            "adapt=('zoom', 'flip'), or more pictures.")
+            "If that stays so, start a new run (another `out`) with recipe='cpu' or 'gpu' instead of 'classic', 'aided' where "
+            "pictures are few, a larger r1_gamma, adapt=('zoom', 'flip'), or more pictures.")
 
 # %% ../nbs/10_callbacks.ipynb #66c6fa30
 def _small(pictures): # [N, channels, height, width] -> [N, channels, 8, 8]

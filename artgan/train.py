@@ -21,7 +21,7 @@ from .pixels import crops
 from .data import Replayed, data_name, frames_of, is_files, open_data
 from .models import discriminator
 from .augment import draw_augment
-from .recipes import choose_recipe, default_recipe, make_recipe
+from .recipes import choose_recipe, default_recipe, make_recipe, recipe_in_words
 from .step import check_micro_batch, check_precision, compared, default_precision, torch_settings
 from .runs import (as_columns, check_space, checkpoints, config_of_run, data_of_run, deterministic_of_run, last_session,
     open_run_folder, precision_of_run, recipe_of_run, save_weights, session_info, weights_digest, write_about)
@@ -296,7 +296,7 @@ def fit(
         _check_room(group, recipe, config, device, precision, micro_batch)
         threads, of = _plain_threads(threads, device, config, batches, old, show)
         scorer, watchers = Scorer(score_every, batches, seed, show), _watchers(show, batches, callbacks)
-        if why and show: say(f'recipe {why[0]!r}, {why[1]}')
+        if why and show: say(recipe_in_words(*why, config['data'].get('pictures'), _is_long(config, batches)))
         if group: _tell_others(group, config=config, precision=precision, micro_batch=micro_batch)
         with locked(path.parent/f'.{path.name}.lock', f'the run folder {path}'), using_threads(threads):
             config = json.loads(json.dumps(config))  # as it is read back

@@ -317,3 +317,13 @@ def test_a_run_that_begins_from_the_articles_networks_takes_a_recipe_that_can_tr
     for _ in range(2): run = fit(art, 1, out='second', start='first', **{**tiny, 'show': 'text', 'score_every': 0})
     assert [read_about(run.path)['config'][k] for k in ('loss', 'network')] == ['logistic', 'dcgan']
     assert "recipe 'classic', as the discriminator of 'dcgan' has batch norm" in capsys.readouterr().out
+
+
+def test_with_few_pictures_and_much_time_the_recipe_for_them_is_named(art, tiny, capsys, monkeypatch):
+    monkeypatch.setattr(artgan.train, 'long_run', 40)
+    for epochs, said in {1: False, 2: True}.items():
+        fit(art, epochs, out=f'run{epochs}', score_every=0, **{**tiny, 'show': 'text'})
+        out = capsys.readouterr().out
+        assert "recipe 'cpu', for training on a CPU" in out and ("recipe='aided'" in out) == said
+    fit(art, 2, out='named', recipe='cpu', score_every=0, **{**tiny, 'show': 'text'})
+    assert "recipe='aided'" not in capsys.readouterr().out, 'who names a recipe wants that one'
