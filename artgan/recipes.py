@@ -41,7 +41,7 @@ class Recipe:
     augment_ramp:tuple=(0., 0.) # parts of the run between which the augmentation probability grows from 0 to 1
     label_ramp:tuple=(0., 0.2) # parts of the run between which both networks come to hear the labels, where there are any
     class_weight:float=0. # of naming classes, against the games; for networks with heads, such as 'aided' (Odena et al. 2017)
-    adapt:tuple=() # further augmentations, such as ('zoom', 'flip'), as often as D knows pictures by heart (ADA, Karras et al. 2020)
+    adapt:tuple=() # further augmentations, such as ('zoom', 'flip'), as often as D knows pictures by heart (Karras et al. 2020)
     adapt_target:float=0.3 # on how many real pictures D is to be ahead, on average: 0 to 1
     ema:int=0 # half-life, in pictures, of the EMA of G's weights; 0: none
     amp:bool=False # convolutions in half precision where that is fast: bfloat16, on older GPUs float16; elsewhere float32
@@ -124,8 +124,9 @@ def recipe_in_words(
     long:bool=False, # whether the run is
 )->str:
     "What `fit` says of a recipe that nobody named"
-    better = name == 'cpu' and long and pictures and pictures < few_pictures
-    return f'recipe {name!r}, {why}' + "; with so few pictures recipe='aided' paints better after half an hour, at half the pace"*bool(better)
+    found = f'recipe {name!r}, {why}'
+    if not (name == 'cpu' and long and pictures and pictures < few_pictures): return found
+    return found + "; with so few pictures recipe='aided' paints better after half an hour, at half the pace"
 
 # %% ../nbs/06_recipes.ipynb #22717f6e
 def choose_recipe(
