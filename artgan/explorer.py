@@ -17,7 +17,7 @@ import torch
 
 from .core import InputError, check_whole
 from .shapes import fitted
-from .labels import with_labels
+from .labels import label_weights, with_labels
 from .points import to_latents
 from .latents import LoadedGenerator, enlarge, named_directions, save_picture
 from .results import to_jpeg
@@ -95,6 +95,7 @@ class Explorer(Fallback, _Controls):
     ):
         "Load the generator, find its directions and paint; raises `InputError` where there is no such run, start, class or device"
         self.generator = LoadedGenerator(run, device)
+        if label is not None: label_weights(label, self.generator.classes)  # one, and not several that take turns
         self.base, self.origin = to_latents(start, self.generator, label)[:1], self._named(start)
         self.directions, names = named_directions(self.generator)
         self.history, self._last, self._quiet, self.kept = [], None, False, []

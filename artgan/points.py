@@ -57,7 +57,7 @@ def check_latents(
     latents, # tensor or array [N, latent_size] or [N, latent_size, 1, 1], or without the first axis; with or without a label
     latent_size:int, # numbers per latent that the generator takes, without its label
     classes:dict=None, # those of the generator; None: it has none
-    label=None, # to be painted, see `artgan.labels.label_weights`; None: the one in the latents, or else by chance
+    label=None, # to be painted, see `artgan.labels.each_label`; None: the one in the latents, or else by chance
 )->torch.Tensor: # float32 [N, latent_size, 1, 1] on the CPU; with classes [N, latent_size + classes, 1, 1]
     "A caller's latents; raises `InputError` where they do not fit or are not finite"
     latents, whole = torch.as_tensor(latents).detach().cpu().float(), latent_size + len(classes or ())
@@ -146,8 +146,9 @@ def to_latents(
     if isinstance(points, (list, tuple)) and points and all(isinstance(p, float) for p in points): points = torch.tensor(points)
     if isinstance(points, (list, tuple, range)):
         if not len(points): raise InputError('there are no latents: pass seeds, kept pictures or tensors')
-        turns = itertools.cycle(label) if isinstance(label, (list, tuple)) and label else itertools.repeat(label)
-        return torch.cat([to_latents(p, generator, one) for p, one in zip(points, turns)])
+        turns = isinstance(label, (list, tuple))  # which go by the latent, however many a point has
+        found = torch.cat([to_latents(p, generator, None if turns else label) for p in points])
+        return check_latents(found, generator.latent_size, generator.classes, label) if turns else found
     if isinstance(points, (str, os.PathLike)) and Path(points).suffix == '.npy': points = torch.from_numpy(_numbers_in(points))
     if isinstance(points, (str, os.PathLike)): points = read_latent(points, generator)
     if torch.is_tensor(points): return check_latents(points, generator.latent_size, generator.classes, label)

@@ -115,17 +115,17 @@ def default_recipe(
     return 'cpu', 'for training on a CPU'
 
 # %% ../nbs/06_recipes.ipynb #2bde8a05
-few_pictures = 1000
+few_pictures = 500
 
 def recipe_in_words(
     name:str, # of the recipe that was chosen
     why:str, # as `default_recipe` says
-    pictures:int=None, # to train on, if known
-    long:bool=False, # whether the run is
+    pictures:int=None, # how many there are, if known
+    long:bool=False, # whether new networks have at least ten minutes
 )->str:
     "What `fit` says of a recipe that nobody named"
     found = f'recipe {name!r}, {why}'
-    if not (name == 'cpu' and long and pictures and pictures < few_pictures): return found
+    if not (name == 'cpu' and long and pictures and pictures <= few_pictures): return found
     return found + "; with so few pictures recipe='aided' paints better after half an hour, at half the pace"
 
 # %% ../nbs/06_recipes.ipynb #22717f6e

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 import torch
 
-from .core import InputError, as_new_file, as_number, as_path, as_whole, progress, written_whole
+from .core import InputError, as_new_file, as_number, as_path, as_whole, json_digest, progress, written_whole
 from .hub_files import beside
 from .shapes import as_shape, grid_columns, grid_pictures
 from .labels import each_label, rows_of_classes
@@ -31,7 +31,8 @@ def _is_there(path, latent, digest):
     raise InputError(f'{path} is another picture than the one that belongs there: pass another folder')
 
 def _word(label): # of which a file's name can begin
-    if isinstance(label, (list, tuple)): return ','.join(map(_word, label[:4])) + f',{len(label) - 4} more'*(len(label) > 4)
+    if isinstance(label, (list, tuple)):
+        return ','.join(map(_word, label[:4])) + f',{json_digest([*label])[:6]}'*(len(label) > 4)
     parts = label if isinstance(label, dict) else {label: None}
     return '+'.join(re.sub(r'[^\w.-]+', '_', f'{name}' if much is None else f'{name}{much:g}') for name, much in parts.items())
 
@@ -88,7 +89,7 @@ def write_grid(
     latents=None, # to be painted in place of `n` from `seed`: whatever `artgan.points.to_latents` takes
     truncation:float=None, # more ordinary pictures of fewer kinds, from about 0.5 to 2; None: as they come
     columns:int=None, # pictures in a row; None: as many as there are rows, or one more
-    label=None, # a class, or how much of several; None: by chance, as often as among the training pictures
+    label=None, # a class, how much of several, or a list of such, which take turns; None: by chance, as often as in training
     device=None, # where to compute; None: the GPU if there is one
 )->Path: # the file
     "New pictures in one PNG, with their latents; raises `InputError` where `path` exists or an argument is wrong"

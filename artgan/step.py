@@ -218,7 +218,8 @@ def draw_grid(
 )->torch.Tensor: # pictures [64 or 16 (or more, of many classes), channels, height, width] in [0, 1], over a checkerboard if transparent
     "What the fixed latents of a run are painted as now"
     latents = rows_of_classes(state.fixed[:grid_pictures(state.config['size'])], getattr(state.sampler, 'classes', None), state.grid_rows)
-    return as_shown(torch.cat([sample(state.sampler, z) for z in latents.split(64 if state.sampler.training else 16)])).clamp(0, 1)
+    at_once = len(latents) if state.sampler.training else 16
+    return as_shown(torch.cat([sample(state.sampler, z) for z in latents.split(at_once)])).clamp(0, 1)
 
 # %% ../nbs/07_step.ipynb #84dd4f7e
 def _each(parts, net):
@@ -339,7 +340,7 @@ def torch_settings(
     device:torch.device, # where to train
     deterministic:bool, # rule out what is faster and not the same each time
 ):
-    "Torch as a run wants it, and afterwards as it was"
+    "Torch as a run wants it, and afterwards as it was; on CUDA an environment variable of cuBLAS is set for good, where it is not"
     if device.type != 'cuda': yield; return
     os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # for deterministic runs; it is read before the first matrix product
     precision, strict, warn = torch.get_float32_matmul_precision(), *_determinism()

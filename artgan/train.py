@@ -112,9 +112,9 @@ def _plain_parts(micro_batch, recipe, size, channels, device, path):
 # %% ../nbs/11_train.ipynb #7e237062
 long_run = 20_000  # pictures to be seen
 
-def _is_long(config, batches):
+def _is_long(config, batches, minutes=1):
     "Whether it is worth a moment to look how busy the machine is"
-    if config['minutes']: return config['minutes'] >= 1
+    if config['minutes']: return config['minutes'] >= minutes
     try: return config['epochs']*len(batches)*config['batch_size'] >= long_run
     except TypeError: return False  # nobody knows how long an epoch is
 
@@ -296,7 +296,7 @@ def fit(
         _check_room(group, recipe, config, device, precision, micro_batch)
         threads, of = _plain_threads(threads, device, config, batches, old, show)
         scorer, watchers = Scorer(score_every, batches, seed, show), _watchers(show, batches, callbacks)
-        if why and show: say(recipe_in_words(*why, config['data'].get('pictures'), _is_long(config, batches)))
+        if why and show: say(recipe_in_words(*why, config['data'].get('pictures'), not begun and _is_long(config, batches, 10)))
         if group: _tell_others(group, config=config, precision=precision, micro_batch=micro_batch)
         with locked(path.parent/f'.{path.name}.lock', f'the run folder {path}'), using_threads(threads):
             config = json.loads(json.dumps(config))  # as it is read back

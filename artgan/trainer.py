@@ -15,7 +15,7 @@ import torch
 from fastcore.basics import patch
 
 from .core import InputError, move_aside, written_whole
-from .shapes import as_shape, most_rows, shown_shape
+from .shapes import as_shape, grid_rows, shown_shape
 from .data import images_of
 from .models import build_pair, discriminator, generator, has_batch_norm
 from .augment import augment, draw_augment, random_flip
@@ -69,7 +69,7 @@ class Trainer:
         self.scaler_g, self.scaler_d = (torch.amp.GradScaler(device.type) if self.precision == 'float16' else None for _ in range(2))
         self.labels = torch.eye(len(classes or ()), device=device)  # what the networks are told of each class
         self.latents = torch.Generator().manual_seed(config['seed'])
-        self.fixed, self.grid_rows = self.draw(64), min(len(classes or ()), most_rows)  # of a class each
+        self.fixed, self.grid_rows = self.draw(64), grid_rows(config['size'], len(classes or ()))
         self.adaptive = torch.zeros(2, device=device)  # see `artgan.adapt`
         self.step = self.epoch = self.rollbacks = 0
         self.images = self.epoch_steps = 0  # real pictures seen; steps of this epoch

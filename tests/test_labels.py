@@ -22,6 +22,7 @@ from artgan.samples import cut_out, write_grid, write_samples
 from artgan.share import share_run
 from artgan.step import adam, train_step, train_step_in_parts
 from artgan.train import fit
+from artgan.trainer import _numbers
 from artgan.walks import project, walk
 from artgan.points import draw_latents
 from artgan.weights import generate, load_discriminator, save_half
@@ -183,6 +184,12 @@ def test_several_classes_take_turns(run, tmp_path):
     assert files[0].name.startswith('seed0-discs,spots-') and write_samples(run, 3, tmp_path/'new', label=('discs', 'spots')) == files
     assert [read_latent(f, load(run))[0, 8:].flatten().tolist() for f in files] == [[0, 1, 0], [0, 0, 1], [0, 1, 0]]
     with pytest.raises(InputError, match="'dots' is none of the classes"): generate(run, 1, label=['discs', 'dots'])
+    many = draw_latents(3, 8, 1)
+    assert np.array_equal(generate(run, latents=[many], label=['discs', 'spots']), generate(run, latents=many, label=['discs', 'spots'])), 'by the latent'
+    with pytest.raises(InputError, match="'dots' is none"): generate(run, latents=[1], label=['discs', 'dots'])
+    with pytest.raises(InputError, match='name one class'): explore(run, label=['discs', 'spots'])
+    seven = [write_samples(run, 1, tmp_path/'long', label=['discs']*6 + [last])[0].name for last in ('discs', 'spots')]
+    assert seven[0] != seven[1]
     with pytest.raises(InputError, match='empty list'): write_samples(run, 1, tmp_path/'no', label=[])
     with pytest.raises(InputError, match='name one class'): generate(run, 1, label=[['discs', 'spots']])
     assert not (tmp_path/'no').exists()
@@ -306,9 +313,8 @@ def test_grids_have_a_class_for_each_row(art, tmp_path):
 
 def test_a_run_from_before_keeps_its_grids(art, tmp_path):
     how = dict(out=tmp_path/'run', labels=[*'abcdefghij']*2, least=1, **tiny)
-    with patch('artgan.trainer.most_rows', 0): fit(art, 1, **how)
-    state = load_checkpoint(tmp_path/'run')
-    assert state.pop('grid_rows') == 0
+    with patch('artgan.trainer.grid_rows', lambda *shape: 0), patch('artgan.trainer._numbers', [k for k in _numbers if k != 'grid_rows']): fit(art, 1, **how)
+    assert 'grid_rows' not in load_checkpoint(tmp_path/'run') and 'epoch' in load_checkpoint(tmp_path/'run')
     run = fit(art, 2, **how)
     with Image.open(run.path/'samples.png') as image: assert image.size == (8*34 + 2, 8*34 + 2)
     assert run.make_video().exists()
