@@ -79,7 +79,7 @@ def resnet():
 def yolo(): return onnx_network('nudenet/320n.onnx', '/model.9/cv2/act/Mul_output_0', lambda x: resized(x, 160).numpy())
 
 
-def inception(until='mixed5', side=149):
+def inception():
     "Keras's layers, one after the other, from their description"
     about, raw, weights, at = json.loads((home/'inception.json').read_text()), (home/'inception.bin').read_bytes(), {}, 0
     for w in (w for group in about['weightsManifest'] for w in group['weights']):
@@ -107,8 +107,8 @@ def inception(until='mixed5', side=149):
         seen = {}
         for layer in layers:
             before = [name for name, *_ in layer['inbound_nodes'][0]] if layer['inbound_nodes'] else []
-            seen[layer['name']] = apply(layer, [seen[name] for name in before]) if before else resized(x, side)*2 - 1
-            if layer['name'] == until: return seen[until].mean((2, 3))
+            seen[layer['name']] = apply(layer, [seen[name] for name in before]) if before else resized(x, 149)*2 - 1
+            if layer['name'] == 'mixed5': return seen['mixed5'].mean((2, 3))
     return look
 
 

@@ -211,7 +211,7 @@ nearly_all = 0.98  # of the real pictures
 
 def _how_d_wins(run, least):
     "By what one sees that D tells nearly every picture apart, or None; with heads by its lead, since these have losses of their own"
-    if run.config.get('network', '').partition('+')[0] == 'aided':
+    if run.config['network'].partition('+')[0] == 'aided':
         share = (1 + run.history.column('ahead', last=least).mean())/2
         return f'without its heads it is ahead on {share:.1%} of them' if share > nearly_all else None
     loss = run.history.column('loss_d', last=least).mean()

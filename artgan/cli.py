@@ -124,10 +124,9 @@ def _points(words): # seeds, and the names of files
     return [int(w) if re.fullmatch('-?[0-9]+', w) else w for w in words]
 
 def _label(words): # a class, several that take turns, or several with how much of each
-    if not words: return None
-    if not any(re.fullmatch('.+=[0-9.]+', w) for w in words): return words[0] if len(words) == 1 else words
-    parts = [w.rpartition('=') if re.fullmatch('.+=[0-9.]+', w) else (w, '=', '1') for w in words]
-    try: return {name: float(much) for name, _, much in parts}
+    parts = [re.fullmatch('(.+)=([0-9.]+)', w) for w in words or ()]
+    if not any(parts): return words[0] if words and len(words) == 1 else words
+    try: return {part[1] if part else w: float(part[2]) if part else 1. for w, part in zip(words, parts)}
     except ValueError as e: raise InputError(f'--label {" ".join(words)}: {e}') from e
 
 def _latent(args): say(cut_out(args.grid, args.row, args.column, args.out))
@@ -138,8 +137,7 @@ def _video(args): say(make_video(args.run, args.out, **_given(args, 'run', 'out'
 def _export(args): say(export_onnx(args.run, args.out, **_given(args, 'run', 'out', 'onnx')))
 
 def _walk(args):
-    label = args.label[0] if args.label and len(args.label) == 1 else args.label
-    found = walk(args.run, _points(args.seeds), out=args.out, **_given(args, 'run', 'seeds', 'out', 'label'), label=label)
+    found = walk(args.run, _points(args.seeds), out=args.out, **_given(args, 'run', 'seeds', 'out', 'label'), label=_label(args.label))
     for file in (found.path, found.strip): say(file)
 
 def _compare(args):
@@ -284,7 +282,7 @@ def _add_sharing(command):
     add('run', nargs='?', help='a run folder, or a G.safetensors file; the paintings that artgan carries if left out')
     where = 'where to pass: seeds, or PNGs that carry a latent (default: 0 1 2 3)'
     add('--seeds', nargs='+', metavar='SEED', default=['0', '1', '2', '3'], help=where)
-    add('--label', nargs='+', metavar='CLASS', help='the class of all, or one for each seed; by chance if left out')
+    add('--label', nargs='+', metavar='CLASS', help='the class of all, one for each seed, or a mixture; by chance if left out')
     add('--out', help=f'{_films}; the next free walk-0001.webm in kept/ of the run if left out')
 
     add = command('watch', _watch, 'show how a run of another process stands; Ctrl-C ends only this', _options(watch, 'run', 'show'))

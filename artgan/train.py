@@ -113,7 +113,7 @@ def _plain_parts(micro_batch, recipe, size, channels, device, path):
 long_run = 20_000  # pictures to be seen
 
 def _is_long(config, batches, minutes=1):
-    "Whether it is worth a moment to look how busy the machine is"
+    "Whether a run lasts so many minutes, or sees `long_run` pictures"
     if config['minutes']: return config['minutes'] >= minutes
     try: return config['epochs']*len(batches)*config['batch_size'] >= long_run
     except TypeError: return False  # nobody knows how long an epoch is
@@ -279,7 +279,7 @@ def fit(
     if begun and is_files(data): size, mode = size or as_size('size', begun['spec']['size']), mode or mode_of(begun['spec']['channels'])
     if recipe is None and not fresh: recipe = recipe_of_run(path)
     why = default_recipe(device, minutes, begun and begun['spec']) if recipe is None else None
-    recipe = choose_recipe(why[0] if why else recipe, device, minutes, lr=lr, **{**_as_begun(recipe, old), **changes})
+    recipe = choose_recipe(why[0] if why else recipe, device, lr=lr, **{**_as_begun(recipe, old), **changes})
     if not begun: recipe.validate(size or 64)  # its networks are those of the start
     precision, deterministic = _plain_numerics(precision, deterministic, recipe, device, old, show)
     with torch_settings(device, deterministic), closing_bars():

@@ -296,6 +296,7 @@ def test_the_command_line(run, painters, tmp_path, capsys):
     assert len(list((tmp_path/'new').glob('seed0-discs1+spots3-*.png'))) == 2
     assert main(['generate', str(run.path), '-n', '2', '--label', 'lines', '--out', str(tmp_path/'no')]) and not (tmp_path/'no').exists()
     assert not main(['walk', str(run.path), '--seeds', '1', '1', '--label', 'discs', 'spots', '--seconds', '0.1', '--out', str(tmp_path/'w.gif')])
+    assert not main(['walk', str(run.path), '--seeds', '1', '2', '--label', 'discs=1', 'spots=3', '--seconds', '0.1', '--out', str(tmp_path/'m.gif')])
 
 
 def test_grids_have_a_class_for_each_row(art, tmp_path):
