@@ -16,11 +16,10 @@ import torch
 from torch import nn
 import torch.nn.functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torch.nn.utils.parametrizations import spectral_norm
 
 from .core import InputError
 from .shapes import as_shape
-from .models import NETWORKS, PlainGenerator, plain_discriminator
+from .models import NETWORKS, PlainGenerator, plain_discriminator, spectral_norm
 
 # %% ../nbs/02a_aided.ipynb #51865ea3
 def fold_batch_norm(
@@ -75,7 +74,9 @@ def pretrained_maps(
 )->list: # four maps, [B, 24, height/4, width/4] to [B, 192, height/32, width/32]
     "What a network for photographs sees in pictures, place by place"
     dtype, maps = torch.promote_types(images.dtype, torch.float32), []
-    net, x = pretrained_network(images.device, dtype), images[:, :3].expand(-1, 3, -1, -1).to(dtype)
+    halved = images.is_cuda and torch.is_autocast_enabled('cuda')  # autocast would halve weights without a gradient anew in every pass
+    net = pretrained_network(images.device, torch.get_autocast_dtype('cuda') if halved else dtype)
+    x = images[:, :3].expand(-1, 3, -1, -1).to(dtype)
     with torch.autocast('cpu', enabled=False) if x.device.type == 'cpu' else nullcontext():
         times = _times(min(x.shape[2:]))
         if times > 1: x = F.interpolate(x, scale_factor=times, mode='bilinear')

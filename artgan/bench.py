@@ -211,16 +211,16 @@ def _open_images(data, size, most):
 def _contestants(recipes, loop, images, size, device):
     "The matrix products; the article's loop, unless `loop` is None, and each recipe's two cycles, all ready to go"
     kinds = [torch.float32, torch.bfloat16] if has_bfloat16(device) else [torch.float32]
-    products = [_Contestant(partial(torch.matmul, *torch.randn(2, 2048, 2048, device=device).to(kind))) for kind in kinds]
+    def as_fit(cycle): # under the settings of `fit`, which are not the article's
+        def run():
+            with torch_settings(device, deterministic=False): cycle()
+        return run
+    products = [_Contestant(as_fit(partial(torch.matmul, *torch.randn(2, 2048, 2048, device=device).to(kind)))) for kind in kinds]
     found = []
     if loop:
         reals = to_float(torch.from_numpy(images[:2*loop['batch_size']])).contiguous().to(device).split(loop['batch_size'])
         supply, step = itertools.cycle(r for r in reals if len(r) == loop['batch_size']), article_step(loop, device)
         found.append(_Contestant(lambda: step(next(supply)), loop['batch_size']))
-    def as_fit(cycle): # under the settings of `fit`, which are not the article's
-        def run():
-            with torch_settings(device, deterministic=False): cycle()
-        return run
     for config in recipes.values():
         found += [_Contestant(as_fit(cycle), config['batch_size']*config['r1_interval']) for cycle in _fit_cycles(config, images, device)]
     return products, found

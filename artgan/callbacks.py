@@ -183,7 +183,7 @@ def reference_pictures(
 class Scorer:
     "Scores a run every so many pictures"
     def __init__(self,
-        every:int, # thousand pictures between scores; 0: none; None: 50 where the `metrics` extra is installed
+        every:int, # thousand pictures between scores; 0: none; None: 50, on a GPU 200, where the `metrics` extra is installed
         batches, # of the run; only `Batches` are scored
         seed:int, # of the latents and of the choice of pictures
         show:bool=False, # say when the extra is missing
@@ -191,7 +191,8 @@ class Scorer:
         "Raises InputError where scores are asked for and the extra is not installed"
         if every and not metrics_available(): raise InputError(MISSING)
         if every is None and show and not metrics_available(): say(MISSING)
-        self.every = 1000*(every if every is not None else 50*metrics_available()) if isinstance(batches, Batches) else 0
+        often = 50 if getattr(batches, 'device', None) == torch.device('cpu') else 200  # a GPU would wait for the CPU most of the time
+        self.every = 1000*(every if every is not None else often*metrics_available()) if isinstance(batches, Batches) else 0
         self.batches, self.seed, self.real, self.features = batches, seed, None, None
 
     def due(self, images, new): # pictures seen, and how many of them in the last step

@@ -326,6 +326,9 @@ def check_device(
         raise InputError(f"device is '{device}', but there are only {torch.cuda.device_count()} CUDA GPUs here, counted from cuda:0")
     if device.type == 'mps' and not torch.backends.mps.is_available():
         raise InputError("device is 'mps', but torch finds no Apple GPU that it can use here; leave device out, or pass 'cpu'")
+    if (new := torch.get_default_device()).type != 'cpu':
+        raise InputError(f"torch makes new tensors on {new} here, by torch.set_default_device or `with torch.device`, and random numbers "
+                         f"must be drawn on the CPU: call torch.set_default_device('cpu') and pass device='{new}'")
     return device
 
 def room_on_gpu(
@@ -339,7 +342,8 @@ def has_bfloat16(
     device:torch.device, # where to train
 )->bool:
     "Whether the processor has instructions for bfloat16; many can only emulate it, slowly"
-    if device.type == 'cuda': return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == 'cuda':
+        with torch.cuda.device(device): return torch.cuda.is_bf16_supported(including_emulation=False)
     able = getattr(torch.cpu, 'get_capabilities', dict)() if device.type == 'cpu' else {}  # older versions of torch do not tell
     return bool(able.get('avx512_bf16') or able.get('amx_bf16'))
 

@@ -224,6 +224,7 @@ def close(self:LiveView):
     self.handle.update(HTML(''))  # so that no saved notebook asks for a widget that is gone
     self.box.close()
     self.below.update(HTML(self.still()))
+    self.state = self.history = self.grid = None  # ipywidgets keeps the buttons, and they this view: the networks are not to stay
     self.spent += time.perf_counter() - begun
 
 @patch

@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['LOSSES', 'bce', 'discriminator_loss', 'generator_loss', 'hinge_discriminator_loss', 'hinge_generator_loss',
            'relativistic_discriminator_loss', 'relativistic_generator_loss', 'played', 'squared_gradient',
-           'gradient_penalty', 'lecam']
+           'gradient_penalty', 'TwiceDifferentiable', 'lecam']
 
 # %% ../nbs/04_losses.ipynb #de1f4c2a
 import torch
 import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
 
 from .core import InputError
 
@@ -115,6 +116,55 @@ def gradient_penalty(
     "R1 or R2 without their factor (Mescheder et al. 2018)"
     images = images.detach().requires_grad_()
     return squared_gradient(D(images), images)
+
+# %% ../nbs/04_losses.ipynb #dc1e0db3
+class _InputGradient(torch.autograd.Function):
+    "The gradient of a convolution with respect to its input, as a function of the gradient of its output and of its weight"
+    @staticmethod
+    def forward(ctx, gradient, x, weight, how):
+        ctx.save_for_backward(gradient, weight)
+        ctx.how = how
+        return _convolution_backward(gradient, x, weight, how, [True, False, False])[0]
+
+    @staticmethod
+    def backward(ctx, change):
+        gradient, weight = ctx.saved_tensors
+        by_weight = _convolution_backward(gradient, change, weight, ctx.how, [False, True, False])[1]
+        return F.conv2d(change, weight, None, *ctx.how), None, by_weight, None
+
+class _Convolution(torch.autograd.Function):
+    "A convolution; of its gradients, that with respect to its input can be differentiated"
+    @staticmethod
+    def forward(ctx, x, weight, bias, how):
+        ctx.save_for_backward(x, weight)
+        ctx.how = how
+        return F.conv2d(x, weight, bias, *how)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        x, weight = ctx.saved_tensors
+        by_x = _InputGradient.apply(gradient, x, weight, ctx.how) if ctx.needs_input_grad[0] else None
+        wanted = [False, *(needed and not torch.is_grad_enabled() for needed in ctx.needs_input_grad[1:3])]  # enabled: asked by the penalty
+        return by_x, *_convolution_backward(gradient, x, weight, ctx.how, wanted)[1:], None
+
+def _convolution_backward(gradient, x, weight, how, wanted):
+    "Gradients with respect to input, weight and bias, where they are wanted"
+    stride, padding, dilation, groups = how
+    if not any(wanted): return None, None, None
+    return torch.ops.aten.convolution_backward(gradient, x, weight, [len(weight)], stride, padding, dilation, False, [0, 0], groups, wanted)
+
+
+# %% ../nbs/04_losses.ipynb #431d9386
+class TwiceDifferentiable(TorchFunctionMode):
+    "Within the block, convolutions of this thread have second derivatives that are made of convolutions with their own kernels"
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is not torch.conv2d or kwargs or len(args) != 7 or isinstance(args[4], str): return func(*args, **(kwargs or {}))
+        x, weight, bias, *how = args
+        kind = x.device.type
+        if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+            x, weight, bias = (t if t is None else t.to(torch.get_autocast_dtype(kind)) for t in (x, weight, bias))
+        return _Convolution.apply(x, weight, bias, how)
+
 
 # %% ../nbs/04_losses.ipynb #f091679e
 def lecam(

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['sizes', 'NETWORKS', 'count_parameters', 'stage_channels', 'check_article_size', 'dcgan_generator',
-           'dcgan_discriminator', 'MinibatchStd', 'plain_discriminator', 'fine_channels', 'has_batch_norm', 'UpConv',
-           'SkipExcitation', 'PlainGenerator', 'Residual', 'Basis', 'residual_generator', 'residual_discriminator',
-           'ClassGenerator', 'ClassDiscriminator', 'spec_of', 'generator', 'discriminator', 'build_pair',
-           'inner_layers', 'layer_table']
+           'dcgan_discriminator', 'MinibatchStd', 'spectral_norm', 'plain_discriminator', 'fine_channels',
+           'has_batch_norm', 'UpConv', 'SkipExcitation', 'PlainGenerator', 'Residual', 'Basis', 'residual_generator',
+           'residual_discriminator', 'ClassGenerator', 'ClassDiscriminator', 'spec_of', 'generator', 'discriminator',
+           'build_pair', 'inner_layers', 'layer_table']
 
 # %% ../nbs/02_models.ipynb #29def775
 import inspect
@@ -97,6 +97,14 @@ class MinibatchStd(nn.Module):
         return torch.cat([x, std.repeat_interleave(self.group)[:B].view(B, 1, 1, 1).expand(B, 1, H, W).to(x.dtype)], 1)
 
 # %% ../nbs/02_models.ipynb #ad59ab21
+def spectral_norm(
+    layer:nn.Module, # a convolution
+)->nn.Module: # the same, its weight divided by its largest singular value wherever it is used
+    "Spectral normalisation (Miyato et al. 2018), for layers without data too, on the `meta` device"
+    add = nn.utils.parametrizations.spectral_norm
+    if layer.weight.device.type != 'meta': return add(layer)
+    with torch.device('cpu'), _drawing(0): return add(layer.to_empty(device='cpu')).to('meta')  # its 15 power iterations are slow on `meta`
+
 def plain_discriminator(
     size:int=64, # side of the pictures in pixels, or (height, width)
     channels:int=3, # colours of a picture
@@ -107,7 +115,7 @@ def plain_discriminator(
     classes:int=0, # further logits, one for each class (see "Told what to paint" below)
 )->nn.Sequential: # pictures [B, channels, height, width] in [-1, 1] -> logits [B, 1 + classes]
     "The article's discriminator with biases in place of batch norm, and minibatch standard deviation"
-    bounded = nn.utils.parametrizations.spectral_norm if spectral else nn.Identity()
+    bounded = spectral_norm if spectral else nn.Identity()
     before = fine_channels(width) if fine else channels
     widths = [before]*(1 + outer) + stage_channels(size, width)[:start_of(size)[2] - outer]
     stages = [bounded(nn.Conv2d(channels, before, 3, 1, 1)), nn.LeakyReLU(0.2)] if fine else []

@@ -18,6 +18,7 @@ from .shapes import as_size, shown_shape
 from .data import Batches
 from .demo import demo_art
 from .recipes import choose_recipe
+from .step import torch_settings
 from .trainer import Trainer
 from .threads import using_threads
 from .launch import current, together
@@ -68,7 +69,7 @@ class Pace:
     speeds: dict    # 'quiet' and 'beside a busy program' to pictures a second: one process with all threads, with a part; several; ratio
     sent: float     # bytes a step that each process adds up
     calls: float    # times a step that they add up
-    part: float     # of the time of several quiet processes that the first one spends adding up, waiting for the others included
+    part: float     # of the time of several quiet processes that the first one spends adding up, with waiting for the others; None: on GPUs
 
     def __repr__(self):
         lines = [self.machine, f'{self.what}, median of {self.rounds} rounds in turn', '',
@@ -76,7 +77,9 @@ class Pace:
                  f"{f'{self.processes} processes':>15}{'ratio':>8}"]
         lines += [f'{name:36}{a:>11,.1f}{b:>11,.1f}{several:>15,.1f}{ratio:>8.2f}' for name, (a, b, several, ratio) in self.speeds.items()]
         last = f'{self.sent/1e6:.2f} MB a step are added up, in {self.calls:.0f} messages'
-        return '\n'.join(lines + ['', f'{last}; that and waiting for each other takes {self.part:.0%} of the time'])
+        took = 'how long that takes is not measured on GPUs'
+        if self.part is not None: took = f'that and waiting for each other takes {self.part:.0%} of the time'
+        return '\n'.join(lines + ['', f'{last}; {took}'])
 
 # %% ../nbs/11c_pace.ipynb #19e5c3c2
 def _turn(group, runs, n, threads):
@@ -104,15 +107,15 @@ def _rounds(group, runs, n, threads, seconds):
         if group.agree(k > 1 and group.rank == 0 and time.perf_counter() > end)[0]: return times, added[1:]
 
 # %% ../nbs/11c_pace.ipynb #09d344b5
-def _pace(machine, what, processes, threads, times, added, n, batch):
+def _pace(machine, what, processes, threads, times, added, n, batch, on_gpus=False):
     "The table of what was measured"
     calls, sent, waited = (sum(column) for column in zip(*added))
     def of(found):
         ratios = [median(row[way]/row[2] for row in found) for way in (0, 1)]
         return *(n*batch/median(column) for column in zip(*found)), min(ratios)  # against the faster way with one process
     took, speeds = sum(both for *_, both in times['quiet']), {kind: of(found) for kind, found in times.items()}
-    steps = n*len(added)
-    return Pace(machine, what, processes, threads, len(times['quiet']), speeds, sent/steps, calls/steps, waited/took)
+    steps, waited = n*len(added), None if on_gpus else waited/took  # a GPU's messages are only begun while the clock runs
+    return Pace(machine, what, processes, threads, len(times['quiet']), speeds, sent/steps, calls/steps, waited)
 
 # %% ../nbs/11c_pace.ipynb #e2c93d65
 @together
@@ -129,7 +132,8 @@ def bench_processes(
     chosen.validate(size)
     config = {**chosen, **dict(size=size, channels=3, epochs=300, minutes=None, mirror=False, seed=0)}
     threads, n = alone*group.world, chosen.r1_interval
-    times, added = _rounds(group, _runs(group, config, device), n, threads, seconds)
+    with torch_settings(device, deterministic=False): times, added = _rounds(group, _runs(group, config, device), n, threads, seconds)
     name = recipe if isinstance(recipe, str) else 'a recipe of your own' if recipe else 'the default recipe'
     what = f'{name}, {shown_shape(size)} pixels, batches of {chosen.batch_size}'
-    return None if group.rank else _pace(machine_line(device), what, group.world, threads, times, added, n, chosen.batch_size)
+    found = machine_line(device), what, group.world, threads, times, added, n, chosen.batch_size, device.type != 'cpu'
+    return None if group.rank else _pace(*found)

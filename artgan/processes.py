@@ -160,7 +160,8 @@ class WholeBatchNorm(nn.SyncBatchNorm):
     def forward(self, x): # [B, C, ...] -> the same shape
         processes = getattr(_now, 'processes', None)
         if processes is None or not self.training: return nn.modules.batchnorm._BatchNorm.forward(self, x)
-        if x.is_cuda: return super().forward(x)
+        # PyTorch's own sends the statistics of no picture in the type of x, where other processes send float32
+        if x.is_cuda: return super().forward(x if x.numel() else x.float())
         weight, bias = (torch.full_like(x[0, :, 0, 0], k) if p is None else p for p, k in ((self.weight, 1), (self.bias, 0)))
         y, mean, variance = _NormOfAll.apply(x, weight, bias, self.eps, processes)
         if self.track_running_stats:

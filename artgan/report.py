@@ -6,29 +6,34 @@
 __all__ = ['gpu_report']
 
 # %% ../nbs/11b_report.ipynb #05da8921
-import copy, gc, importlib.util, subprocess, sys, time, traceback
-from functools import partial
+import copy, gc, importlib.util, json, subprocess, sys, time, traceback
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
 
 import artgan
-from .core import as_new_file, as_number, check_device, has_bfloat16, progress, written_whole
+from .core import as_new_file, as_number, check_device, has_bfloat16, progress, stop_on_interrupt, written_whole
 from .shapes import shown_shape
 from .data import Batches
 from .demo import demo_art
 from .recipes import RECIPES
 from .step import torch_settings
-from .trainer import Trainer
+from .trainer import Diverged, Trainer
 from .costs import step_cost
 from .bench import machine_line
 
 # %% ../nbs/11b_report.ipynb #7b3d8b13
+@lru_cache(maxsize=8)
+def _art(n, size): return demo_art(n, size=size)[0]  # painting takes longer than the steps that it is for
+
+
+# %% ../nbs/11b_report.ipynb #f2848931
 def _run_of(recipe, size, device, precision=None, deterministic=False):
     "A run on built-in pictures, and a function that takes its next step"
     config = {**RECIPES[recipe], **dict(size=size, channels=3, epochs=10_000, minutes=None, mirror=False, seed=1, compile=False)}
     batch = config['batch_size']
-    run = Trainer(config, device, Batches(demo_art(2*batch, size=size)[0], batch, device=device), precision=precision)
+    run = Trainer(config, device, Batches(_art(2*batch, size), batch, device=device), precision=precision)
     run.begun = time.perf_counter()
     batches = (x for _ in iter(int, 1) for x, _ in run.batches)
     def step():
@@ -46,46 +51,62 @@ def _wait(device):
 def _precisions(device): return ['float32', *['bfloat16']*has_bfloat16(device), *['float16']*(device.type == 'cuda')]
 
 def _timed(run, step, device, until):
-    "Steps and seconds, in whole cycles until then, after a first one that does not count"
+    "Steps, eight or more, and seconds, in whole cycles until then, after a first one that does not count"
     every = run.recipe.r1_interval
     for _ in range(2*every + 1): step()
     _wait(device)
     if device.type == 'cuda': torch.cuda.reset_peak_memory_stats(device)
     begun, first = time.perf_counter(), run.step
-    while run.step == first or time.perf_counter() < until or (run.step - first) % every:
+    while run.step < first + 8 or time.perf_counter() < until or (run.step - first) % every:
         step()
         if run.step % 10 == 0: _wait(device)
     _wait(device)
     return run.step - first, time.perf_counter() - begun
 
 # %% ../nbs/11b_report.ipynb #1eccd9c9
-def _pace(recipe, size, device, precision, deterministic, until):
-    "A line: pictures a second, memory, steps left out"
-    try:
-        run, step = _run_of(recipe, size, device, precision, deterministic)
-        steps, spent = _timed(run, step, device, until)
-        run.check_finite()
-    except torch.cuda.OutOfMemoryError: return f'{"does not fit":>12}'
-    except Exception as e: return f'failed: {type(e).__name__}: {e}'
-    most = torch.cuda.max_memory_allocated(device)/1e6 if device.type == 'cuda' else float('nan')
-    bound = step_cost(run.config, half=precision != 'float32').memory/1e6
-    return f'{steps*run.batch_size/spent:>12,.1f}{1000*spent/steps:>10,.1f}{most:>12,.0f}{bound:>12,.0f}{max(run.skipped()):>10}'
+@lru_cache(maxsize=64)
+def _bound(config, half): return step_cost(json.loads(config), half).memory/1e6
+
+def _held(device): return torch.cuda.memory_allocated(device)/1e6 if device.type == 'cuda' else float('nan')
+
+
+# %% ../nbs/11b_report.ipynb #40d91b5b
+def _pace(recipe, size, device, precision, deterministic, seconds):
+    "A line: pictures a second, memory, steps left out, and how many were taken"
+    until, before = time.perf_counter() + seconds, _held(device)
+    run, step = _run_of(recipe, size, device, precision, deterministic)
+    steps, spent = _timed(run, step, device, until)
+    most = torch.cuda.max_memory_allocated(device)/1e6 - before if device.type == 'cuda' else float('nan')
+    try: run.check_finite(); note = ''
+    except Diverged as e: note = f'  diverged {e}'
+    bound = _bound(json.dumps(run.config), precision != 'float32')
+    return (f'{steps*run.batch_size/spent:>12,.1f}{1000*spent/steps:>10,.1f}{most:>12,.0f}{bound:>12,.0f}{max(run.skipped()):>10}'
+            f'{f"{steps} in {spent:.1f} s":>18}{note}')
+
 
 # %% ../nbs/11b_report.ipynb #ce8f593a
+def _place(error):
+    "Where it was raised: the last line of this package, or the last of all"
+    frames = traceback.extract_tb(error.__traceback__)
+    here = ([f for f in frames if 'artgan' in f.filename] or frames)[-1]
+    return f'in {Path(here.filename).name}, line {here.lineno}: {here.line}'
+
+
+# %% ../nbs/11b_report.ipynb #6d2e14a5
 def _waits(recipe, size, device, precision):
-    "Where a step waits for the device, in a line"
+    "Where a step waits for the device, in a line, as far as torch can see"
     if device.type != 'cuda': return 'only CUDA can tell'
     run, step = _run_of(recipe, size, device, precision)
     for _ in range(2*run.recipe.r1_interval + 1): step()
     mode = torch.cuda.get_sync_debug_mode()
     torch.cuda.set_sync_debug_mode('error')
     try:
-        for _ in range(run.recipe.r1_interval): step()
+        for _ in range(max(8, run.recipe.r1_interval)): step()
     except RuntimeError as e:
-        here = [f for f in traceback.extract_tb(e.__traceback__) if 'artgan' in f.filename] or traceback.extract_tb(e.__traceback__)
-        return f'WAITS in {Path(here[-1].filename).name}, line {here[-1].lineno}: {here[-1].line}'
+        if 'synchroniz' not in str(e): raise
+        return f'WAITS {_place(e)}'
     finally: torch.cuda.set_sync_debug_mode(mode)
-    return 'nothing waits'
+    return 'nothing that torch can see'
 
 # %% ../nbs/11b_report.ipynb #db71dfb1
 def _exact(recipe, size, device, precision, deterministic, steps=20):
@@ -102,36 +123,58 @@ def _exact(recipe, size, device, precision, deterministic, steps=20):
     words = {True: 'the same', False: 'DIFFERENT'}
     return f'again: {words[same(weights(run), weights(again))]}; continued: {words[same(weights(run), weights(continued))]}'
 
-def _told(look, *case):
-    "What one of these says, or what it failed with: the rest of the report is worth having"
-    try: return look(*case)
-    except Exception as e: return f'failed: {type(e).__name__}: {e}'
-
 # %% ../nbs/11b_report.ipynb #7e9ecbab
+_gpu_tests = 'test_fit.py::test_on_a_gpu', 'test_step.py::test_no_synchronisation_on_a_gpu'
+
 def _tests():
     "What pytest says of the tests for GPUs, in lines"
     folder = Path(artgan.__file__).parent.parent/'tests'
     if not (folder/'test_fit.py').exists(): return 'not here: they are in the repository (git clone, pip install -e .[dev])'
     if importlib.util.find_spec('pytest') is None: return "not run: pip install -e '.[dev]' brings pytest"
-    command = [sys.executable, '-m', 'pytest', '-q', '-n', '0', '-k', 'gpu or cuda', str(folder)]
-    out = subprocess.run(command, capture_output=True, text=True, cwd=folder.parent)
-    return '\n'.join((out.stdout + out.stderr).splitlines()[-15:])
+    command = [sys.executable, '-m', 'pytest', '-q', '-o', 'addopts=', '-rs', '--tb=short', *(str(folder/name) for name in _gpu_tests)]
+    try: out = subprocess.run(command, capture_output=True, text=True, cwd=folder.parent, timeout=180)
+    except subprocess.TimeoutExpired as e: return f'not done after {e.timeout} seconds'
+    return '\n'.join((out.stdout or out.stderr).splitlines()[-60:])
 
 # %% ../nbs/11b_report.ipynb #06144dbd
-def _pace_lines(device, minutes, sizes, recipes, show):
-    "Each recipe at each size and in each precision, in two thirds of the time; deterministic ones at the smallest size alone"
-    cases = [(r, s, p, d) for s in sizes for r in recipes for p in _precisions(device) for d in (False, True)[:1 + (s == min(sizes))]]
-    lines = ['PACE', f"{'':44}{'pictures/s':>12}{'ms/step':>10}{'memory, MB':>12}{'bound, MB':>12}{'left out':>10}"]
-    end = time.perf_counter() + 40*minutes
-    for k, (recipe, size, precision, deterministic) in enumerate(progress(cases, desc='report', unit=' cases', disable=not show)):
-        name, now = f"{recipe}, {shown_shape(size)}, {precision}{', deterministic' if deterministic else ''}", time.perf_counter()
-        until = now + (end - now)/(len(cases) - k)  # what it takes to build a run is part of it
-        lines.append(f'{name:44}{_pace(recipe, size, device, precision, deterministic, until)}')
-        gc.collect()
+def _seen(look, device, seconds, stories):
+    "What it says, or what it failed with, in a line; and whether the device still answers"
+    try: said = look(seconds)
+    except torch.cuda.OutOfMemoryError: said = f'{"does not fit":>12}'
+    except Exception as e:
+        stories.append(traceback.format_exc())
+        said = f'failed: {type(e).__name__}: {next(iter(str(e).splitlines()), "")} ({_place(e)})'
+    gc.collect()
+    try:
+        _wait(device)
         if device.type == 'cuda': torch.cuda.empty_cache()
-    return lines
+    except RuntimeError as e: stories.append(f'then the device did not answer: {e}'); return said, False
+    return said, True
+
 
 # %% ../nbs/11b_report.ipynb #ed0a3066
+def _looks(device, sizes, recipes, tests):
+    "Heading, and (name, function of the seconds that it has), of each part"
+    least, kinds = min(sizes), _precisions(device)
+    cases = [(r, s, p, d) for s in sizes for r in recipes for p in kinds for d in (False, True)[:1 + (s == least)]]
+    def name(r, s, p, d): return f"{r}, {shown_shape(s)}, {p}{', deterministic' if d else ''}"
+    yield 'TESTS', [('', lambda seconds: _tests() if tests else 'left out')]
+    yield 'PACE', [(name(r, s, p, d), partial(_pace, r, s, device, p, d)) for r, s, p, d in cases]
+    for title, look in {'WAITING': _waits, 'EXACT, deterministic=True': partial(_exact, deterministic=True)}.items():
+        yield title, [(f'{r}, {p}', lambda seconds, case=(r, least, device, p), look=look: look(*case)) for r in recipes for p in kinds]
+
+
+# %% ../nbs/11b_report.ipynb #dd5060f6
+def _device_line(device):
+    if device.type != 'cuda': return 'no CUDA'
+    card = torch.cuda.get_device_properties(device)
+    return (f'CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}, compute capability {card.major}.{card.minor}, '
+            f'{card.total_memory/1e9:.1f} GB')
+
+
+# %% ../nbs/11b_report.ipynb #318795ee
+_columns = f"{'':44}{'pictures/s':>12}{'ms/step':>10}{'memory, MB':>12}{'bound, MB':>12}{'left out':>10}{'steps':>18}"
+
 def gpu_report(
     out='artgan-report.txt', # the file; one that is there already is kept, and the report refused
     minutes:float=10., # about how long to measure
@@ -143,10 +186,24 @@ def gpu_report(
 )->Path: # where it is
     "Write what this device does with each recipe; raises `InputError` where the file exists"
     path, device, minutes = as_new_file(out, name='out'), check_device(device), as_number('minutes', minutes, above=0)
-    lines = [machine_line(device), f'CUDA {torch.version.cuda}' if device.type == 'cuda' else 'no CUDA', '']
-    lines += ['TESTS', _tests() if tests else 'left out', '', *_pace_lines(device, minutes, sizes, recipes, show)]
-    cases = [(recipe, min(sizes), device, precision) for recipe in recipes for precision in _precisions(device)]
-    for title, look in {'WAITING': _waits, 'EXACT, deterministic=True': partial(_exact, deterministic=True)}.items():
-        lines += ['', title, *(f'{f"{case[0]}, {case[-1]}":24}{_told(look, *case)}' for case in cases)]
-    with written_whole(path) as tmp: tmp.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+    lines, stories, begun, answers = [machine_line(device), _device_line(device)], [], time.perf_counter(), True
+    def left(part): return begun + 60*part*minutes - time.perf_counter()
+    def write(*more):
+        with written_whole(path) as tmp: tmp.write_text('\n'.join([*lines, *more]) + '\n', encoding='utf-8')
+    write()
+    parts = {title: looks for title, looks in _looks(device, sizes, recipes, tests)}
+    with stop_on_interrupt() as stop, progress(total=sum(map(len, parts.values())), desc='report', unit=' cases', disable=not show) as bar:
+        for title, looks in parts.items():
+            lines += ['', title, *[_columns]*(title == 'PACE')]
+            for k, (name, look) in enumerate(looks):
+                seconds = left(2/3)/(len(looks) - k) if title == 'PACE' else left(1)
+                if stop.is_set() or not answers: said = 'stopped' if answers else 'the device does not answer any more'
+                elif seconds < 0: said = 'no time left'
+                else: said, answers = _seen(look, device, seconds, stories)
+                lines.append(f"{name:{44 if title == 'PACE' else 24*bool(name)}}{said}")
+                write('', 'NOT FINISHED', *stories)
+                bar.update()
+    lines += [line for story in stories for line in ('', story)]
+    write()
     return path
+

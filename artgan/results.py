@@ -182,7 +182,7 @@ def plot_metrics(
     "KID, Fréchet distance, precision, recall and colour distance against the pictures seen"
     history = read_history(run)
     scored = np.isfinite(history.get('kid', np.full(len(history['step']), np.nan)))
-    if not scored.any(): raise InputError(f"{run_path(run)} was not scored on the way: fit does it every 50,000 pictures where "
+    if not scored.any(): raise InputError(f"{run_path(run)} was not scored on the way: fit does it every 50,000 or 200,000 pictures where "
                                           "`pip install 'artgan[metrics]'` was done; score_run(run) scores what there is now")
     x, values = history['images'][scored]/1000, {c: history[c][scored] for c in metric_columns}
     best = values['kid'].argmin()

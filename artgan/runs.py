@@ -371,7 +371,7 @@ def save_weights(
     path = Path(path)
     save_samples(state, path, None)
     for name, net in (('G', state.sampler), ('D', state.D)):
-        with written_whole(path/f'{name}.pth') as tmp: torch.save(net.state_dict(), tmp)
+        with written_whole(path/f'{name}.pth') as tmp: torch.save({k: w.cpu() for k, w in net.state_dict().items()}, tmp)
     weights = {k: v.cpu().contiguous() for k, v in state.sampler.state_dict().items()}
     with written_whole(path/'G.safetensors') as tmp: tmp.write_bytes(pack_weights(weights, config, state.before + state.images))
 

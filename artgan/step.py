@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['precisions', 'train_discriminator', 'train_generator', 'article_step', 'train_step', 'compared', 'joint_group',
-           'logits_of', 'adam', 'update_ema', 'sample', 'draw_grid', 'train_step_in_parts', 'check_micro_batch',
-           'default_precision', 'check_precision', 'torch_settings']
+           'logits_of', 'adam', 'load_state', 'update_ema', 'sample', 'draw_grid', 'train_step_in_parts',
+           'check_micro_batch', 'default_precision', 'check_precision', 'torch_settings']
 
 # %% ../nbs/07_step.ipynb #a81806fd
 import math, os, weakref
@@ -20,7 +20,7 @@ from .shapes import grid_pictures
 from .labels import rows_of_classes
 from .modes import as_shown
 from .models import MinibatchStd, dcgan_discriminator, dcgan_generator, has_batch_norm
-from .losses import LOSSES, played, squared_gradient
+from .losses import LOSSES, TwiceDifferentiable, played, squared_gradient
 
 # %% ../nbs/07_step.ipynb #5b819912
 def train_discriminator(
@@ -131,7 +131,9 @@ def train_step(
 
     with autocast:
         fakes = see(made if latent_g is None else G(latent_g))
-        logits, real_logits = D(fakes, *told), D(real.detach(), *told) if loss == 'relativistic' else real_logits
+        logits = D(fakes, *told)
+        if loss == 'relativistic':
+            with torch.no_grad(): real_logits = D(real, *told)
     if share: real_logits, logits = share.gather(real_logits.detach(), logits)
     loss_g = played(g_loss, logits, real_logits.detach(), named)
     _descend(opt_g, loss_g, scalers[0], share)
@@ -166,8 +168,9 @@ def logits_of(
     group = joint_group(D)
     together = group and all(n % group == 0 for n in of or (len(real), len(fake)))
     told = () if label is None else (label,)
-    if together: logits = D(torch.cat([real, fake]), *(torch.cat([x, x]) for x in told)).split([len(real), len(fake)])
-    else: logits = D(real, *told), D(fake, *told)
+    with TwiceDifferentiable() if real.is_cuda and real.requires_grad else nullcontext():
+        if together: logits = D(torch.cat([real, fake]), *(torch.cat([x, x]) for x in told)).split([len(real), len(fake)])
+        else: logits = D(real, *told), D(fake, *told)
     return tuple(x.to(torch.promote_types(x.dtype, torch.float32)) for x in logits)
 
 # %% ../nbs/07_step.ipynb #d417863f
@@ -187,6 +190,16 @@ def adam(
 )->torch.optim.Adam:
     "The article's optimiser for one network"
     return torch.optim.Adam(net.parameters(), lr=lr, betas=betas, fused=next(net.parameters()).device.type in ('cpu', 'cuda'))
+
+def load_state(
+    part, # a network, an optimiser or a `GradScaler`
+    state:dict, # of another one
+):
+    "Take a state over; an optimiser keeps its own way of computing, since that of another device may not exist on this one"
+    if isinstance(part, torch.optim.Optimizer):
+        state = {**state, 'param_groups': [{**g, 'fused': own['fused']} for g, own in zip(state['param_groups'], part.param_groups)]}
+    part.load_state_dict(state)
+
 
 # %% ../nbs/07_step.ipynb #7085a9be
 @torch.no_grad()
@@ -254,9 +267,11 @@ def _g_in_parts(G, D, opt_g, latents, made, real, real_logits, label, named, par
     with autocast: fakes = see(made)
     for part, was in zip(_each(parts, D), real_logits):
         x, told = fakes[part].detach().requires_grad_(), () if label is None else (label[part],)
-        with autocast: logits, judged = D(x, *told), D(real[part], *told).detach() if loss == 'relativistic' else was
+        with autocast: logits = D(x, *told)
+        if loss == 'relativistic':
+            with autocast, torch.no_grad(): was = D(real[part], *told)
         weight = len(x)/(share.whole[1] if share else len(real))
-        losses.append(played(LOSSES[loss][1], logits, judged, named)*weight if weight else logits.sum())
+        losses.append(played(LOSSES[loss][1], logits, was, named)*weight if weight else logits.sum())
         wanted += torch.autograd.grad(_scaled(losses[-1], scaler), x)
     wanted, = torch.autograd.grad(fakes, made, torch.cat(wanted))
     opt_g.zero_grad()
@@ -343,14 +358,33 @@ def torch_settings(
     "Torch as a run wants it, and afterwards as it was; on CUDA an environment variable of cuBLAS is set for good, where it is not"
     if device.type != 'cuda': yield; return
     os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # for deterministic runs; it is read before the first matrix product
-    precision, strict, warn = torch.get_float32_matmul_precision(), *_determinism()
-    fast = not deterministic
-    with torch.backends.cudnn.flags(enabled=True, benchmark=fast, deterministic=deterministic, allow_tf32=fast):
-        torch.set_float32_matmul_precision('highest' if deterministic else 'high')
-        torch.use_deterministic_algorithms(deterministic or strict, warn_only=warn if strict else True)
-        try: yield
+    cudnn, (strict, warn), fast = torch.backends.cudnn, _determinism(), not deterministic
+    before = cudnn.enabled, cudnn.benchmark, cudnn.deterministic
+    with _tf32(fast):
+        try:
+            cudnn.enabled, cudnn.benchmark, cudnn.deterministic = True, fast, deterministic
+            torch.use_deterministic_algorithms(deterministic or strict, warn_only=warn if strict else True)
+            yield
         finally:
-            torch.set_float32_matmul_precision(precision)
+            cudnn.enabled, cudnn.benchmark, cudnn.deterministic = before
             torch.use_deterministic_algorithms(strict, warn_only=warn)
 
 def _determinism(): return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+
+@contextmanager
+def _tf32(allowed):
+    "TF32 or float32 in products and convolutions; torch has older names for it, which it refuses where the newer ones say something else"
+    cudnn, cuda, cpu = torch.backends.cudnn, torch.backends.cuda, torch.backends.mkldnn
+    parts = [getattr(m, name, None) for m, name in ((cuda, 'matmul'), (cudnn, 'conv'), (cudnn, 'rnn'), (cpu, 'matmul'))]
+    newer = [part for part in parts if hasattr(part, 'fp32_precision')]
+    before = [part.fp32_precision for part in newer]
+    try: older = torch.get_float32_matmul_precision(), cudnn.allow_tf32
+    except RuntimeError: older = None
+    try:
+        if older: torch.set_float32_matmul_precision('high' if allowed else 'highest'); cudnn.allow_tf32 = allowed
+        for part in newer: part.fp32_precision = 'tf32' if allowed else 'ieee'
+        yield
+    finally:
+        if older: torch.set_float32_matmul_precision(older[0]); cudnn.allow_tf32 = older[1]
+        for part, value in zip(newer, before): part.fp32_precision = value
+

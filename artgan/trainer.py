@@ -10,6 +10,7 @@ import copy, json, math, signal, threading, time, warnings
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from traceback import clear_frames
 
 import torch
 from fastcore.basics import patch
@@ -21,7 +22,7 @@ from .models import build_pair, discriminator, generator, has_batch_norm
 from .augment import augment, draw_augment, random_flip
 from .recipes import Recipe, make_recipe
 from .processes import Lost, Share, part_of, share_batch_norm, sharing
-from .step import adam, compared, default_precision, train_step, train_step_in_parts, update_ema
+from .step import adam, compared, default_precision, load_state, train_step, train_step_in_parts, update_ema
 from .adapt import adapt
 from .runs import History, history_rows, load_checkpoint, read_history, save_checkpoint
 from .callbacks import Bar, callback_states, load_callback_states, tell
@@ -117,12 +118,13 @@ def load_state_dict(self:Trainer,
 ):
     "Go back, or on, to that state"
     for k in self.parts():
-        if k in state or k[:6] != 'scaler': getattr(self, k).load_state_dict(state[k])  # a run in another precision had no scalers
+        if k in state or k[:6] != 'scaler': load_state(getattr(self, k), state[k])  # a run in another precision had no scalers
     for k in _numbers: setattr(self, k, state.get(k, 0))
     self.notes, self.fixed = [tuple(n) for n in state.get('notes', ())], state['fixed'].to(self.device)
     self.adaptive = state.get('adaptive', torch.zeros(2)).to(self.device, copy=True)
     self.latents.set_state(state['latents'].cpu())
     load_callback_states(self.callbacks, state.get('callbacks', ()))
+
 
 # %% ../nbs/10b_trainer.ipynb #7b2a291a
 @patch
@@ -418,8 +420,10 @@ def run(self:Trainer):
         now = self.micro_batch or self.batch_size
         what = (f'pass batch_size={self.batch_size//2}, which needs about half as much, to a new run (another `out`, or fresh=True)'
                 if has_batch_norm(self.D) or now < 8 else f'the same call with micro_batch={now//8*4} goes on, with fewer at a time')
+        clear_frames(e.__traceback__)  # a notebook keeps the last error, with all that was in memory when it came
+        for net in (self.G, self.D): net.zero_grad()
         raise InputError(f"the GPU has no room for {now} pictures of {shown_shape(self.config['size'])} pixels at width "
-                         f"{self.config['width']} at a time: {what}. What was trained is saved in {self.path}.") from e
+                         f"{self.config['width']} at a time: {what}. The last checkpoint is in {self.path}.") from None
     finally: tell(self, 'after_run')
 
 # %% ../nbs/10b_trainer.ipynb #c34864f0

@@ -1,11 +1,14 @@
 "What `fit` takes, refuses and leaves, beyond what nbs/11_train.ipynb shows."
 import functools
+import gc
 import json
 import os
 import threading
 import time
+import weakref
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ import torch
 from PIL import Image
 
 import artgan.models
+import artgan.step
 from artgan.core import InputError, has_bfloat16
 from artgan.costs import free_memory
 from artgan.data import Batches, _fits, load_images
@@ -20,6 +24,7 @@ from artgan.demo import demo_art
 from artgan.weights import generate
 from artgan.runs import checkpoints, load_checkpoint, read_about, run_format, write_about
 from artgan.callbacks import Callback, StopWhen
+from artgan.live import Watch
 from artgan.train import fit
 from conftest import left_by, equal
 
@@ -115,7 +120,7 @@ def test_compiled(art, tiny, monkeypatch):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA GPU')
-@pytest.mark.parametrize('options', [{}, {'amp': True}, {'precision': 'float16'}])
+@pytest.mark.parametrize('options', [{}, {'precision': 'float32'}, {'precision': 'float16'}])
 def test_on_a_gpu(options, art, tiny):
     "The whole path on CUDA, and on with it on the CPU"
     tiny['device'] = 'cuda'
@@ -123,6 +128,33 @@ def test_on_a_gpu(options, art, tiny):
     assert equal(left_by(a.path), left_by(b.path)), 'a seed fixes a run on a GPU too'
     tiny['device'] = 'cpu'
     assert fit(art, 3, out='run0', **{**options, 'precision': None}, **tiny).epochs == 3
+
+
+def test_a_full_gpu_is_explained_and_what_filled_it_let_go(art, tiny, monkeypatch):
+    "A notebook keeps the last error, and with it all that its functions held: the call that the message proposes would find no room"
+    held, real = [], artgan.step.played
+    def full(loss, real_logits, *others):
+        if len(held) == 3: raise torch.cuda.OutOfMemoryError('full')
+        held.append(weakref.ref(real_logits))
+        return real(loss, real_logits, *others)
+    monkeypatch.setattr('artgan.step.played', full)
+    with pytest.raises(InputError, match='no room for 8 pictures .* micro_batch=4 goes on, .* The last checkpoint is in run') as caught:
+        fit(art, 1, out='run', network='fine', loss='relativistic', **tiny)
+    gc.collect()
+    assert len(held) == 3 and caught.value.__traceback__ and all(ref() is None for ref in held)
+    monkeypatch.undo()
+    assert fit(art, 1, out='run', network='fine', loss='relativistic', micro_batch=4, **tiny).epochs == 1
+
+
+def test_the_live_view_lets_go_of_a_run(art, tiny, monkeypatch):
+    "ipywidgets keeps every button that there was, and a button its view; on a GPU the networks and the pictures would stay as well"
+    class Look(Callback):
+        def before_run(self, run): self.run = weakref.ref(run)
+    look = Look()
+    monkeypatch.setattr('artgan.live.display', lambda *shown, **how: SimpleNamespace(update=lambda shown: None))  # there is no notebook here
+    fit(art, 1, out='run', callbacks=[Watch(), look], **tiny)
+    gc.collect()
+    assert look.run() is None
 
 
 def test_a_step_that_needs_more_memory_than_there_is_is_refused(art, tiny, monkeypatch):

@@ -11,7 +11,7 @@ import torch
 import artgan.step
 from artgan.augment import AUGMENTATIONS
 from artgan.losses import LOSSES
-from artgan.models import NETWORKS
+from artgan.models import NETWORKS, discriminator
 from artgan.recipes import RECIPES
 from artgan.trainer import Trainer
 
@@ -39,6 +39,17 @@ def test_no_step_reads_back(name, loss):
 
 @pytest.mark.parametrize('network', NETWORKS)
 def test_no_network_reads_back(network): steps_on_meta(RECIPES['cpu'], network=network)
+
+
+@pytest.mark.parametrize('network', NETWORKS)
+def test_networks_without_data_are_those_with(network):
+    "The same names, shapes and types, and nobody's random numbers are drawn for them"
+    made, before = {}, torch.get_rng_state()
+    for device, seed in (('cpu', 0), ('meta', None)):
+        with torch.device(device): D = discriminator(network, 64, width=8, seed=seed)
+        made[device] = [(k, w.shape, w.dtype) for k, w in D.state_dict().items()]
+    assert made['meta'] == made['cpu'] and all(w.is_meta for w in [*D.parameters(), *D.buffers()])
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize('loss', LOSSES)

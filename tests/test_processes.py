@@ -18,6 +18,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from PIL import Image
+from torch import nn
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from artgan import callbacks, train, trainer
@@ -28,7 +29,7 @@ from artgan.core import InputError
 from artgan.data import Batches
 from artgan.demo import demo_art
 from artgan.launch import _killed, launch
-from artgan.processes import Processes
+from artgan.processes import Processes, share_batch_norm, sharing
 from artgan.recipes import RECIPES
 from artgan.runs import load_checkpoint, read_about, read_history
 from artgan.train import fit
@@ -180,6 +181,18 @@ class Workers:
         while not (self.logs[0].exists() and text in self.logs[0].read_text()):
             assert time.monotonic() < until and all(w.is_alive() for w in self.all), self.join(0)
             time.sleep(0.05)
+
+
+def test_on_gpus_a_process_without_pictures_sends_its_statistics_in_the_type_of_the_others(monkeypatch):
+    "PyTorch's layer gathers what it does not convert, and a last batch of few pictures leaves some processes without one"
+    class OnGPU(torch.Tensor): is_cuda = True
+    given = []
+    monkeypatch.setattr(nn.SyncBatchNorm, 'forward', lambda self, x: given.append(x) or x)
+    net = nn.BatchNorm2d(3)
+    share_batch_norm(net)
+    with sharing(object()):
+        for n in (0, 2): net(torch.zeros(n, 3, 4, 4, dtype=torch.float16).as_subclass(OnGPU))
+    assert [(len(x), x.dtype) for x in given] == [(0, torch.float32), (2, torch.float16)]
 
 
 @needs_fork

@@ -1,12 +1,14 @@
 "Our training step against the article's two functions."
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 
-from artgan.models import discriminator, generator
-from artgan.step import adam, train_discriminator, train_generator, train_step
+from artgan.losses import TwiceDifferentiable
+from artgan.models import build_pair, discriminator, generator
+from artgan.step import adam, logits_of, train_discriminator, train_generator, train_step, train_step_in_parts
 from artgan.recipes import RECIPES
-from artgan.step import logits_of
 
 
 def players(size, dtype):
@@ -79,6 +81,38 @@ def test_numbers_are_not_rounded_to_bfloat16():
     G, D = players(32, torch.float32)
     numbers = torch.stack([train_step(G, D, adam(G), adam(D), torch.rand(8, 3, 32, 32)*2 - 1, *torch.randn(2, 8, 16, 1, 1), precision='bfloat16') for _ in range(8)])
     assert (numbers[:, 2:4] != numbers[:, 2:4].bfloat16().float()).any()
+
+
+def in_the_way_of_gpus(monkeypatch):
+    "What a step does on CUDA, here"
+    def logits(*args):
+        with TwiceDifferentiable(): return logits_of(*args)
+    monkeypatch.setattr('artgan.step.logits_of', logits)
+
+
+@pytest.mark.parametrize('network', ['plain', 'fine', 'fine+1', 'spectral', 'residual', 'aided'])
+@pytest.mark.parametrize('precision, near', [('float32', 1e-9), ('bfloat16', 0.2)])  # the first in float64, but for heads, which take 15 seconds there
+def test_the_penalty_on_a_gpu_has_the_same_gradients(network, precision, near, monkeypatch):
+    "Of every network without batch norm, in one piece and in parts"
+    dtype, near = (torch.float64, near) if precision == 'float32' and network != 'aided' else (torch.float32, max(near, 1e-3))
+    draw = torch.Generator().manual_seed(3)
+    real, z = torch.rand(8, 3, 32, 32, generator=draw, dtype=dtype)*2 - 1, torch.randn(8, 16, 1, 1, generator=draw, dtype=dtype)
+    def gradients(turn, **how):
+        G, D = (net.to(dtype, memory_format=torch.channels_last) for net in build_pair(2, network, 32, 16, width=8))
+        turn(G, D, *(torch.optim.SGD(net.parameters(), lr=0.) for net in (G, D)), real, z, loss='relativistic', r1_gamma=10., **how)
+        return torch.cat([p.grad.flatten() for net in (D, G) for p in net.parameters()])
+    ways = [partial(train_step, precision=precision), partial(train_step_in_parts, 4, precision=precision)]
+    ordinary = [gradients(turn) for turn in ways]
+    in_the_way_of_gpus(monkeypatch)
+    for a, turn in zip(ordinary, ways):
+        b = gradients(turn)
+        assert b.norm() > 0 and ((a - b).norm()/a.norm()).item() < near
+
+
+@pytest.mark.parametrize('recipe', RECIPES)
+def test_nothing_is_read_back_in_the_penalty_on_a_gpu(recipe, monkeypatch):
+    in_the_way_of_gpus(monkeypatch)
+    test_nothing_is_read_back_in_a_step(recipe)
 
 
 @pytest.mark.parametrize('recipe', RECIPES)
