@@ -191,7 +191,7 @@ class Scorer:
         "Raises InputError where scores are asked for and the extra is not installed"
         if every and not metrics_available(): raise InputError(MISSING)
         if every is None and show and not metrics_available(): say(MISSING)
-        often = 50 if getattr(batches, 'device', None) == torch.device('cpu') else 200  # a GPU would wait for the CPU most of the time
+        often = 50 if getattr(getattr(batches, 'device', None), 'type', 'cpu') == 'cpu' else 200  # a score is work for the CPU
         self.every = 1000*(every if every is not None else often*metrics_available()) if isinstance(batches, Batches) else 0
         self.batches, self.seed, self.real, self.features = batches, seed, None, None
 

@@ -327,8 +327,8 @@ def check_device(
     if device.type == 'mps' and not torch.backends.mps.is_available():
         raise InputError("device is 'mps', but torch finds no Apple GPU that it can use here; leave device out, or pass 'cpu'")
     if (new := torch.get_default_device()).type != 'cpu':
-        raise InputError(f"torch makes new tensors on {new} here, by torch.set_default_device or `with torch.device`, and random numbers "
-                         f"must be drawn on the CPU: call torch.set_default_device('cpu') and pass device='{new}'")
+        raise InputError(f"torch makes new tensors on {new} here, and random numbers must be drawn on the CPU: leave the block "
+                         f"`with torch.device`, or call torch.set_default_device('cpu'), and pass device= where you want another one")
     return device
 
 def room_on_gpu(

@@ -124,13 +124,15 @@ class _InputGradient(torch.autograd.Function):
     def forward(ctx, gradient, x, weight, how):
         ctx.save_for_backward(gradient, weight)
         ctx.how = how
+        ctx.set_materialize_grads(False)
         return _convolution_backward(gradient, x, weight, how, [True, False, False])[0]
 
     @staticmethod
     def backward(ctx, change):
-        gradient, weight = ctx.saved_tensors
-        by_weight = _convolution_backward(gradient, change, weight, ctx.how, [False, True, False])[1]
-        return F.conv2d(change, weight, None, *ctx.how), None, by_weight, None
+        if change is None: return None, None, None, None
+        (gradient, weight), (by_gradient, _, by_weight, _) = ctx.saved_tensors, ctx.needs_input_grad
+        found = _convolution_backward(gradient, change, weight, ctx.how, [False, by_weight, False])[1]
+        return F.conv2d(change, weight, None, *ctx.how) if by_gradient else None, None, found, None
 
 class _Convolution(torch.autograd.Function):
     "A convolution; of its gradients, that with respect to its input can be differentiated"
@@ -138,10 +140,12 @@ class _Convolution(torch.autograd.Function):
     def forward(ctx, x, weight, bias, how):
         ctx.save_for_backward(x, weight)
         ctx.how = how
+        ctx.set_materialize_grads(False)  # where nothing comes back, as through `_OnceOnly` of 02a_aided, nothing is to be computed
         return F.conv2d(x, weight, bias, *how)
 
     @staticmethod
     def backward(ctx, gradient):
+        if gradient is None: return None, None, None, None
         x, weight = ctx.saved_tensors
         by_x = _InputGradient.apply(gradient, x, weight, ctx.how) if ctx.needs_input_grad[0] else None
         wanted = [False, *(needed and not torch.is_grad_enabled() for needed in ctx.needs_input_grad[1:3])]  # enabled: asked by the penalty
@@ -156,7 +160,10 @@ def _convolution_backward(gradient, x, weight, how, wanted):
 
 # %% ../nbs/04_losses.ipynb #431d9386
 class TwiceDifferentiable(TorchFunctionMode):
-    "Within the block, convolutions of this thread have second derivatives that are made of convolutions with their own kernels"
+    """Within the block, convolutions of this thread have second derivatives that are made of convolutions with their own kernels.
+
+    A backward pass with `create_graph=True` then finds gradients of pictures alone; those of weights come in the last one, without it.
+    """
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func is not torch.conv2d or kwargs or len(args) != 7 or isinstance(args[4], str): return func(*args, **(kwargs or {}))
         x, weight, bias, *how = args

@@ -102,7 +102,7 @@ def spectral_norm(
 )->nn.Module: # the same, its weight divided by its largest singular value wherever it is used
     "Spectral normalisation (Miyato et al. 2018), for layers without data too, on the `meta` device"
     add = nn.utils.parametrizations.spectral_norm
-    if layer.weight.device.type != 'meta': return add(layer)
+    if layer.weight.device.type != 'meta' or layer.weight.numel() > 10**6: return add(layer)  # it may be too large for the memory there is
     with torch.device('cpu'), _drawing(0): return add(layer.to_empty(device='cpu')).to('meta')  # its 15 power iterations are slow on `meta`
 
 def plain_discriminator(

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 import artgan
-from .core import as_new_file, as_number, check_device, has_bfloat16, progress, stop_on_interrupt, written_whole
+from .core import as_new_file, as_number, check_device, has_bfloat16, progress, say, stop_on_interrupt, written_whole
 from .shapes import shown_shape
 from .data import Batches
 from .demo import demo_art
@@ -200,6 +200,7 @@ def gpu_report(
                 if stop.is_set() or not answers: said = 'stopped' if answers else 'the device does not answer any more'
                 elif seconds < 0: said = 'no time left'
                 else: said, answers = _seen(look, device, seconds, stories)
+                if stop.is_set() and said != 'stopped': say('stopping here; what was seen is in the file')
                 lines.append(f"{name:{44 if title == 'PACE' else 24*bool(name)}}{said}")
                 write('', 'NOT FINISHED', *stories)
                 bar.update()

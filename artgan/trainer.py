@@ -420,10 +420,10 @@ def run(self:Trainer):
         now = self.micro_batch or self.batch_size
         what = (f'pass batch_size={self.batch_size//2}, which needs about half as much, to a new run (another `out`, or fresh=True)'
                 if has_batch_norm(self.D) or now < 8 else f'the same call with micro_batch={now//8*4} goes on, with fewer at a time')
-        clear_frames(e.__traceback__)  # a notebook keeps the last error, with all that was in memory when it came
+        clear_frames(e.__traceback__)  # a notebook keeps the last error, and with it all that the step held
         for net in (self.G, self.D): net.zero_grad()
         raise InputError(f"the GPU has no room for {now} pictures of {shown_shape(self.config['size'])} pixels at width "
-                         f"{self.config['width']} at a time: {what}. The last checkpoint is in {self.path}.") from None
+                         f"{self.config['width']} at a time: {what}. The last checkpoint is in {self.path}.") from e
     finally: tell(self, 'after_run')
 
 # %% ../nbs/10b_trainer.ipynb #c34864f0

@@ -134,16 +134,17 @@ def test_a_full_gpu_is_explained_and_what_filled_it_let_go(art, tiny, monkeypatc
     "A notebook keeps the last error, and with it all that its functions held: the call that the message proposes would find no room"
     held, real = [], artgan.step.played
     def full(loss, real_logits, *others):
-        if len(held) == 3: raise torch.cuda.OutOfMemoryError('full')
+        if len(held) == 8: raise torch.cuda.OutOfMemoryError('full')
         held.append(weakref.ref(real_logits))
         return real(loss, real_logits, *others)
-    monkeypatch.setattr('artgan.step.played', full)
-    with pytest.raises(InputError, match='no room for 8 pictures .* micro_batch=4 goes on, .* The last checkpoint is in run') as caught:
-        fit(art, 1, out='run', network='fine', loss='relativistic', **tiny)
+    how = dict(epochs=3, out='run', network='fine', loss='relativistic', **tiny)
+    with monkeypatch.context() as m:
+        m.setattr('artgan.step.played', full)
+        with pytest.raises(InputError, match='no room for 8 pictures .* micro_batch=4 goes on, .* The last checkpoint is in run') as caught: fit(art, **how)
     gc.collect()
-    assert len(held) == 3 and caught.value.__traceback__ and all(ref() is None for ref in held)
-    monkeypatch.undo()
-    assert fit(art, 1, out='run', network='fine', loss='relativistic', micro_batch=4, **tiny).epochs == 1
+    assert len(held) == 8 and caught.value.__traceback__ and all(ref() is None for ref in held)
+    run = fit(art, micro_batch=4, **how)
+    assert run.epochs == 3 and len(run.losses_g) == 9 and 'micro_batch' in Path('run/config.json').read_text()
 
 
 def test_the_live_view_lets_go_of_a_run(art, tiny, monkeypatch):

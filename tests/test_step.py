@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from artgan.costs import count_macs
 from artgan.losses import TwiceDifferentiable
 from artgan.models import build_pair, discriminator, generator
 from artgan.step import adam, logits_of, train_discriminator, train_generator, train_step, train_step_in_parts
@@ -107,6 +108,19 @@ def test_the_penalty_on_a_gpu_has_the_same_gradients(network, precision, near, m
     for a, turn in zip(ordinary, ways):
         b = gradients(turn)
         assert b.norm() > 0 and ((a - b).norm()/a.norm()).item() < near
+
+
+@pytest.mark.parametrize('network', ['fine', 'aided'])
+def test_the_penalty_on_a_gpu_is_no_more_work(network, monkeypatch):
+    "Heads and the network behind them have no penalty, and no kernel is as large as a map"
+    def work():
+        G, D = build_pair(2, network, 64, 16, width=8)
+        real, z = torch.rand(8, 3, 64, 64)*2 - 1, torch.randn(8, 16, 1, 1)
+        return count_macs(lambda: train_step(G, D, *(torch.optim.SGD(net.parameters(), lr=0.) for net in (G, D)), real, z, loss='relativistic', r1_gamma=10.))
+    ordinary = work()
+    in_the_way_of_gpus(monkeypatch)
+    ours = work()
+    assert 0.5*ordinary < ours < 1.1*ordinary
 
 
 @pytest.mark.parametrize('recipe', RECIPES)
