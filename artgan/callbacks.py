@@ -191,8 +191,9 @@ class Scorer:
         "Raises InputError where scores are asked for and the extra is not installed"
         if every and not metrics_available(): raise InputError(MISSING)
         if every is None and show and not metrics_available(): say(MISSING)
-        often = 50 if getattr(getattr(batches, 'device', None), 'type', 'cpu') == 'cpu' else 200  # a score is work for the CPU
-        self.every = 1000*(every if every is not None else often*metrics_available()) if isinstance(batches, Batches) else 0
+        if not isinstance(batches, Batches): every = 0
+        elif every is None: every = metrics_available()*(50 if batches.device.type == 'cpu' else 200)  # a score is work for the CPU
+        self.every = 1000*every
         self.batches, self.seed, self.real, self.features = batches, seed, None, None
 
     def due(self, images, new): # pictures seen, and how many of them in the last step

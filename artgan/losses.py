@@ -157,7 +157,6 @@ def _convolution_backward(gradient, x, weight, how, wanted):
     if not any(wanted): return None, None, None
     return torch.ops.aten.convolution_backward(gradient, x, weight, [len(weight)], stride, padding, dilation, False, [0, 0], groups, wanted)
 
-
 # %% ../nbs/04_losses.ipynb #431d9386
 class TwiceDifferentiable(TorchFunctionMode):
     """Within the block, convolutions of this thread have second derivatives that are made of convolutions with their own kernels.
@@ -171,7 +170,6 @@ class TwiceDifferentiable(TorchFunctionMode):
         if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
             x, weight, bias = (t if t is None else t.to(torch.get_autocast_dtype(kind)) for t in (x, weight, bias))
         return _Convolution.apply(x, weight, bias, how)
-
 
 # %% ../nbs/04_losses.ipynb #f091679e
 def lecam(

@@ -27,7 +27,6 @@ from .bench import machine_line
 @lru_cache(maxsize=8)
 def _art(n, size): return demo_art(n, size=size)[0]  # painting takes longer than the steps that it is for
 
-
 # %% ../nbs/11b_report.ipynb #f2848931
 def _run_of(recipe, size, device, precision=None, deterministic=False):
     "A run on built-in pictures, and a function that takes its next step"
@@ -69,7 +68,6 @@ def _bound(config, half): return step_cost(json.loads(config), half).memory/1e6
 
 def _held(device): return torch.cuda.memory_allocated(device)/1e6 if device.type == 'cuda' else float('nan')
 
-
 # %% ../nbs/11b_report.ipynb #40d91b5b
 def _pace(recipe, size, device, precision, deterministic, seconds):
     "A line: pictures a second, memory, steps left out, and how many were taken"
@@ -83,14 +81,12 @@ def _pace(recipe, size, device, precision, deterministic, seconds):
     return (f'{steps*run.batch_size/spent:>12,.1f}{1000*spent/steps:>10,.1f}{most:>12,.0f}{bound:>12,.0f}{max(run.skipped()):>10}'
             f'{f"{steps} in {spent:.1f} s":>18}{note}')
 
-
 # %% ../nbs/11b_report.ipynb #ce8f593a
 def _place(error):
     "Where it was raised: the last line of this package, or the last of all"
     frames = traceback.extract_tb(error.__traceback__)
     here = ([f for f in frames if 'artgan' in f.filename] or frames)[-1]
     return f'in {Path(here.filename).name}, line {here.lineno}: {here.line}'
-
 
 # %% ../nbs/11b_report.ipynb #6d2e14a5
 def _waits(recipe, size, device, precision):
@@ -151,7 +147,6 @@ def _seen(look, device, seconds, stories):
     except RuntimeError as e: stories.append(f'then the device did not answer: {e}'); return said, False
     return said, True
 
-
 # %% ../nbs/11b_report.ipynb #ed0a3066
 def _looks(device, sizes, recipes, tests):
     "Heading, and (name, function of the seconds that it has), of each part"
@@ -163,14 +158,12 @@ def _looks(device, sizes, recipes, tests):
     for title, look in {'WAITING': _waits, 'EXACT, deterministic=True': partial(_exact, deterministic=True)}.items():
         yield title, [(f'{r}, {p}', lambda seconds, case=(r, least, device, p), look=look: look(*case)) for r in recipes for p in kinds]
 
-
 # %% ../nbs/11b_report.ipynb #dd5060f6
 def _device_line(device):
     if device.type != 'cuda': return 'no CUDA'
     card = torch.cuda.get_device_properties(device)
     return (f'CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}, compute capability {card.major}.{card.minor}, '
             f'{card.total_memory/1e9:.1f} GB')
-
 
 # %% ../nbs/11b_report.ipynb #318795ee
 _columns = f"{'':44}{'pictures/s':>12}{'ms/step':>10}{'memory, MB':>12}{'bound, MB':>12}{'left out':>10}{'steps':>18}"
@@ -191,7 +184,7 @@ def gpu_report(
     def write(*more):
         with written_whole(path) as tmp: tmp.write_text('\n'.join([*lines, *more]) + '\n', encoding='utf-8')
     write()
-    parts = {title: looks for title, looks in _looks(device, sizes, recipes, tests)}
+    parts = dict(_looks(device, sizes, recipes, tests))
     with stop_on_interrupt() as stop, progress(total=sum(map(len, parts.values())), desc='report', unit=' cases', disable=not show) as bar:
         for title, looks in parts.items():
             lines += ['', title, *[_columns]*(title == 'PACE')]
@@ -207,4 +200,3 @@ def gpu_report(
     lines += [line for story in stories for line in ('', story)]
     write()
     return path
-

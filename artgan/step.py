@@ -200,7 +200,6 @@ def load_state(
         state = {**state, 'param_groups': [{**g, 'fused': own['fused']} for g, own in zip(state['param_groups'], part.param_groups)]}
     part.load_state_dict(state)
 
-
 # %% ../nbs/07_step.ipynb #7085a9be
 @torch.no_grad()
 def update_ema(
@@ -387,4 +386,3 @@ def _tf32(allowed):
     finally:
         if older: torch.set_float32_matmul_precision(older[0]); cudnn.allow_tf32 = older[1]
         for part, value in zip(newer, before): part.fp32_precision = value
-

@@ -125,7 +125,6 @@ def load_state_dict(self:Trainer,
     self.latents.set_state(state['latents'].cpu())
     load_callback_states(self.callbacks, state.get('callbacks', ()))
 
-
 # %% ../nbs/10b_trainer.ipynb #7b2a291a
 @patch
 def progress(self:Trainer):
