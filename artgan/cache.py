@@ -84,6 +84,18 @@ def _open_cache(path, size, verify=False, mode='RGB'):
         return None
 
 # %% ../nbs/00b_cache.ipynb #d80769ff
+def _content(files):
+    "A digest of three of the files: folders of one name may have files of the same names, sizes and times, and other pictures in them"
+    plain, h = [f for f in files if not f.zipped], hashlib.sha256()  # in an archive, every member has a checksum or the time of the whole
+    for i in sorted({0, len(plain)//2, len(plain) - 1}) if plain else ():
+        with suppress(OSError), plain[i].path.open('rb') as file: h.update(file.read(2**20))
+    return h.hexdigest()[:16]
+
+def _is_of_others(path, content):
+    "Whether the cache at `path` was made of other files with the same names, sizes and times, as far as `_content` shows"
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError): return _description(path).get('content', content) != content
+    return False
+
 def _make_cache(files, path, size, crop, workers, show, decoder=decoder_version, mode='RGB', decode=decode_all):
     "Decode `files` into the file `path`, or into memory where there is no path"
     used, skipped, see_through = [], [], set()
@@ -104,7 +116,7 @@ def _make_cache(files, path, size, crop, workers, show, decoder=decoder_version,
             with written_whole(path) as tmp, open(tmp, 'wb') as out: out.writelines(usable())
             images = np.memmap(path, np.uint8, 'c', shape=(len(used), *as_shape('size', size), modes[mode]))
     about = dict(files=used, skipped=[list(s) for s in skipped], fingerprint=fingerprint(images), decoder=decoder,
-                 transparent=len(see_through & {*used}))
+                 transparent=len(see_through & {*used}), content=_content(files))
     if path is not None: _describe(path, about)
     return images, about
 
@@ -150,7 +162,9 @@ def decoded(
     if cache is None: return make(None)
     first = [f for f in files if PurePosixPath(f.name).suffix.lower() in first_suffixes]  # what artgan 0.1 would have found
     path, before = (_cache_path(fs, name, size, crop, cache, version, mode, words) for fs, version in ((files, decoder), (first, 2)))
-    if show and before.exists() and not path.exists():
+    if _is_of_others(path, content := _content(files)):
+        path = _cache_path(files, name, size, crop, cache, decoder, mode, {**(words or {}), 'content': content})
+    elif show and before.exists() and not path.exists():
         say('The pictures are decoded anew, once: colour profiles are now applied, and large JPEGs read in a faster way.')
     return _cached(files, path, size, verify, make, mode)
 

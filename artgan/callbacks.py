@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['score_size', 'wins', 'nearly_all', 'Callback', 'CallbackError', 'tell', 'callback_states', 'load_callback_states',
-           'lead_in_words', 'Bar', 'StopWhen', 'grid_is_due', 'Grids', 'draw_many', 'reference_pictures', 'Scorer',
-           'Signs']
+           'lead_in_words', 'Bar', 'StopWhen', 'grid_is_due', 'Grids', 'remove_grids', 'draw_many',
+           'reference_pictures', 'Scorer', 'Signs']
 
 # %% ../nbs/10_callbacks.ipynb #b2f213f4
 import numpy as np
@@ -20,6 +20,7 @@ from .data import Batches, repeats, to_bytes, to_float
 from .features import MISSING, extract_features, metrics_available
 from .metrics import quick_score
 from .step import sample
+from .tensors import is_readable
 from .runs import grid_path, save_samples, save_snapshot, snapshot_path
 
 # %% ../nbs/10_callbacks.ipynb #f5830448
@@ -30,7 +31,7 @@ class Callback:
     def after_score(self, run, metrics): "After a score; `metrics` has the numbers of `artgan.runs.metric_columns`"
     def after_epoch(self, run): "After an epoch"
     def after_run(self, run): "When the run is done, has been stopped, or has failed"
-    def state_dict(self): # plain values and tensors
+    def state_dict(self): # plain values, tensors, numpy's numbers and arrays
         "What is to be remembered over an interruption"
         return {}
     def load_state_dict(self, state): "Take back what `state_dict` gave"
@@ -55,9 +56,15 @@ def tell(
 # %% ../nbs/10_callbacks.ipynb #449df63a
 def callback_states(
     callbacks, # of a run
+    note=lambda kind, text: None, # called where no checkpoint can hold a state, see `artgan.tensors.is_readable`
 )->list: # [(name of the class, state)], of those that have one
     "What all callbacks have to remember"
-    return [(type(c).__name__, state) for c in callbacks if (state := c.state_dict())]
+    states = [(type(c).__name__, state) for c in callbacks if (state := c.state_dict())]
+    readable = [is_readable(state) for _, state in states]
+    for (name, _), fine in zip(states, readable):
+        if not fine: note(f'state of {name}', f'the state of the callback {name} is not kept over an interruption: '
+                          "it is to be made of plain values, tensors, and numpy's numbers and arrays.")
+    return [s for s, fine in zip(states, readable) if fine]
 
 def load_callback_states(
     callbacks, # of a run
@@ -106,7 +113,7 @@ class Bar(Callback):
 
     def write(self, line): # above the bar
         "Print a line, unless nothing is to be shown"
-        if self.show: self.bar.write(line)
+        if self.show: (self.bar.write if self.bar else say)(line)
 
 # %% ../nbs/10_callbacks.ipynb #3fb2ad54
 @patch
@@ -115,6 +122,7 @@ def after_epoch(self:Bar,
 ):
     "The line of an epoch"
     self.after_read(run)
+    if not run.history.rows: return  # lost, and the epoch's last step was taken before that
     config, h = run.config, run.history
     kids = h.column('kid')
     kid = f', kid: {kids[kids == kids][-1]:.1f}' if (kids == kids).any() else ''
@@ -146,13 +154,26 @@ def grid_is_due(
 
 class Grids(Callback):
     "Sample grids and snapshots"
-    def before_run(self, run): self.after_epoch(run)
+    def before_run(self, run): self.write(run, anew=False)
 
-    def after_epoch(self, run):
-        if run.epoch_steps: return  # it stands in the middle of an epoch
-        grid, snapshot = grid_path(run.path, run.epoch + run.config['start_idx'] - 1), snapshot_path(run.path, run.epoch)
-        if not grid.exists() and grid_is_due(run.epoch, run.images): save_samples(run, run.path, run.epoch + run.config['start_idx'] - 1)
-        if run.epoch & (run.epoch - 1) == 0 and not snapshot.exists(): save_snapshot(run, snapshot, run.config)  # 0, 1, 2, 4, 8 ...
+    def after_epoch(self, run): self.write(run)  # over those of a part of the run that a divergence or a lost session undid
+
+    def write(self, run, anew=True):
+        "What is due by now, unless the run stands in the middle of an epoch"
+        if run.epoch_steps: return
+        number, snapshot = run.epoch + run.config['start_idx'] - 1, snapshot_path(run.path, run.epoch)
+        def wanted(file): return anew or not file.exists()
+        if wanted(grid_path(run.path, number)) and grid_is_due(run.epoch, run.images): save_samples(run, run.path, number)
+        if run.epoch & (run.epoch - 1) == 0 and wanted(snapshot): save_snapshot(run, snapshot, run.config)  # 0, 1, 2, 4, 8 ...
+
+# %% ../nbs/10_callbacks.ipynb #5acd3871
+def remove_grids(
+    run, # with a folder
+    epochs, # that were undone
+):
+    "Remove sample grids and snapshots of epochs that a run has gone back before"
+    for epoch in epochs:
+        for file in (grid_path(run.path, epoch + run.config['start_idx'] - 1), snapshot_path(run.path, epoch)): file.unlink(missing_ok=True)
 
 # %% ../nbs/10_callbacks.ipynb #22389e1b
 score_size = 2000  # generated pictures a score

@@ -18,7 +18,7 @@ from fastcore.basics import patch
 
 from .core import as_choice, as_path
 from .cache import fetched, is_address
-from .films import Frames, file_of, frames_of, near_copies, near_equal
+from .films import Frames, Seen, file_of, frames_of, near_equal
 from .shapes import as_shape, as_size, shapes_with, shown_shape
 from .files import scan_images, shown_name
 from .pixels import check_shape, colour_profile, decode_all
@@ -187,19 +187,20 @@ def _as_html(report, most=3):
     return f'<p>{html.escape(report.summary)}</p><table><tr><th>files</th><th>what</th><th>for instance</th><th></th></tr>{rows}</table>'
 
 # %% ../nbs/01c_check.ipynb #0b5f9c2c
-def _used_files(squares, digests, notes, facts):
-    "What is to be said of each picture that training uses, and of which others it is a copy"
-    names, seen, checked = [*squares], {}, []
-    near = near_copies([*squares.values()]) if names else []
-    for name, copied in zip(names, near):
-        file = file_of(name, facts)  # a frame has what its file has
-        same = seen.setdefault((digests[file], name.removeprefix(file)), name)
-        found = [*notes[file]] if name == file else []  # what is said of a file is said with its first frame
-        if same != name: found.append(('exact copy', f'of {shown_name(same)}'))
-        elif copied >= 0: found.append(('near copy', f'of {shown_name(names[copied])}'))
+class _Found:
+    "What is known of the pictures that training uses, one after the other; their pixels are not kept"
+    def __init__(self): self.names, self.first, self.looks, self.digests, self.notes, self.facts = [], {}, Seen(light=False), {}, {}, {}
+
+    def take(self, name, square):
+        "The next picture: what is to be said of it, and of which other it is a copy"
+        file, number = file_of(name, self.facts), len(self.names)  # a frame has what its file has
+        same, copied = self.first.setdefault((self.digests[file], name.removeprefix(file)), number), self.looks.first_like(square, number)
+        self.names.append(name)
+        found = [*self.notes[file]] if name == file else []  # what is said of a file is said with its first frame
+        if same != number: found.append(('exact copy', f'of {shown_name(self.names[same])}'))
+        elif copied >= 0: found.append(('near copy', f'of {shown_name(self.names[copied])}'))
         if name == file: found += _name_notes(name)
-        checked.append(CheckedFile(name, True, '', found, squares[name] if found else None, *facts[file]))
-    return checked
+        return CheckedFile(name, True, '', found, square if found else None, *self.facts[file])
 
 # %% ../nbs/01c_check.ipynb #3514b7bc
 def check_images(
@@ -219,18 +220,17 @@ def check_images(
     place = 'the list' if isinstance(src, (list, tuple)) else src if is_address(src) else str(as_path(src))
     src = fetched(src, show=show)
     files, others, passed = several.scan(src) if several else scan_images(src)
-    notes, digests, squares, checked, facts = {}, {}, {}, [], {}
+    seen, checked = _Found(), []
     def look(file, data, img):  # by several threads, each for files of its own
-        digests[file.name] = hashlib.sha256(data).digest()
+        seen.digests[file.name] = hashlib.sha256(data).digest()
         upright = _upright(img)
-        facts[file.name] = img.format, upright[0], getattr(img, 'n_frames', 1), transparency(img)
-        notes[file.name] = _notes(data, img, upright, size, crop, facts[file.name][-1], mode, bool(several))
+        seen.facts[file.name] = img.format, upright[0], getattr(img, 'n_frames', 1), transparency(img)
+        seen.notes[file.name] = _notes(data, img, upright, size, crop, seen.facts[file.name][-1], mode, bool(several))
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', module='PIL')  # what Pillow finds odd, but reads
         for image, file in (several.decode_all if several else decode_all)(files, size, crop, workers, show, look, mode=mode):
             if isinstance(image, str): checked.append(CheckedFile(file.name, False, image, [], None))
-            else: squares[file.name] = image
-    checked += _used_files(squares, digests, notes, facts)
+            else: checked.append(seen.take(file.name, image))
     checked += [CheckedFile(f.name, False, 'no picture by its name', [], None) for f in others]
     checked += [CheckedFile(name, False, reason, [], None) for name, reason in passed]
     return ImageReport(place, size, sorted(checked, key=lambda f: f.name), mode, crop)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 
-from .core import InputError, as_whole
+from .core import InputError, as_whole, json_digest
 from .labels import labels_of, other
 from .features import extract_features, need_metrics
 from .metrics import distances
@@ -66,15 +66,21 @@ def real_top1(self:ClassScore)->float: # mean over the classes that have held-ou
     known = np.diag(self.held_out)
     return float(known[known == known].mean()) if (known == known).any() else float('nan')
 
+# %% ../nbs/09b_class_scores.ipynb #acc004c5
+def _in_words(found): # the mean of the generated ones as a part of that of the real ones, of the classes that have both
+    both = np.isfinite(np.diag(found.held_out))
+    if not both.any() or not found.real_top1: return ''
+    of = '' if both.all() else f' in the {both.sum()} classes that have held-out pictures'
+    return f' ({np.diag(found.generated)[both].mean()/found.real_top1:.0%} of that{of})'
+
 # %% ../nbs/09b_class_scores.ipynb #8a57fd60
 @patch
 def __repr__(self:ClassScore):
     width = max(map(len, self.names))
     numbers = zip(self.names, np.diag(self.generated), np.diag(self.held_out), self.kid.values())
     rows = [f'{name:{width}}  {made:>9.0%}  {real:>9.0%}  {kid:>12.0f}' for name, made, real, kid in numbers]
-    part = f' ({self.top1/self.real_top1:.0%} of that)' if self.real_top1 > 0 else ''
     return '\n'.join([f'{"taken for itself":{width}}  generated   held out    KID x 1000', *rows,
-                      f'{"mean":{width}}  {self.top1:>9.0%}  {self.real_top1:>9.0%}{part}',
+                      f'{"mean":{width}}  {self.top1:>9.0%}  {self.real_top1:>9.0%}{_in_words(self)}',
                       f'{self.n} generated pictures of each class, features {self.features}'])
 
 # %% ../nbs/09b_class_scores.ipynb #ea5e3204
@@ -116,6 +122,8 @@ def _classes_of(config, path, pictures, held, labels):
     trained = np.setdiff1d(np.arange(n), held if held is not None else [])
     if np.bincount(at[trained] + 1, minlength=len(classes) + 1).tolist() != [0, *classes.values()]:
         raise InputError(f'these labels are not those that {path} was trained with')
+    if config['labels'].get('digest', now := json_digest(at[trained].tolist())[:16]) != now:
+        raise InputError(f'these labels are as many as those that {path} was trained with, in another order: pass them in the right one')
     return at, trained
 
 # %% ../nbs/09b_class_scores.ipynb #cfaf5b74
@@ -127,7 +135,7 @@ def _table(logits, at, n): # parts of each class (row) taken for each (column)
 # %% ../nbs/09b_class_scores.ipynb #273e9328
 def score_classes(
     run, # folder of a run with labels, or what `fit` returned
-    data=None, # its pictures: folder, zip file, list of files, `Pictures` or array; None: where they were
+    data=None, # its pictures, see `artgan.results.run_pictures`; None: where they were
     labels=None, # of all pictures, see `artgan.labels.labels_of`; None: as the run found them
     n:int=100, # pictures to generate of each class
     features:str='lite0', # of features: 'lite0' or 'inception'

@@ -14,7 +14,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 import artgan
-from .core import InputError, check_device, written_whole, say
+from .core import InputError, as_new_file, check_device, written_whole, say
 from .shapes import read_size
 from .pixels import crops
 from .data import clear_cache, list_cache
@@ -141,12 +141,13 @@ def _walk(args):
     for file in (found.path, found.strip): say(file)
 
 def _compare(args):
+    out = args.out and as_new_file(args.out, '.png', name='out')
     found = compare(args.runs)
     say(found)
-    if not args.out: return
-    with written_whole(Path(args.out)) as tmp: (figure := found.plot()).savefig(tmp, dpi=120)
+    if not out: return
+    with written_whole(out) as tmp: (figure := found.plot()).savefig(tmp, dpi=120, format='png')
     plt.close(figure)
-    say(args.out)
+    say(out)
 
 def _watch(args): watch(args.run, **_given(args, 'run'))
 
@@ -268,7 +269,7 @@ def _add_using(command):
 
     add = command('video', _video, 'make a video of all sample grids', _options(make_video, 'run', 'path'))
     add('run', help='the run folder, such as runs/my-pictures')
-    add('--out', help=f'{_films}; training.webm in the run folder if left out')
+    add('--out', help=f'{_films}; if left out training.webm in the run folder, or training-0002.webm and so on')
 
     add = command('score', _score, 'say how good, diverse and original its pictures are', _options(score_run, 'run', 'n', 'features'))
     add('run', help='the run folder, such as runs/my-pictures')

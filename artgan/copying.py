@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['SAME', 'LEAST', 'most_similar', 'copying', 'to_points', 'both_ways', 'to_nearest', 'same_picture', 'Nearness',
-           'compare_points', 'look_for_copies', 'most_suspicious']
+           'chance_of', 'compare_points', 'look_for_copies', 'most_suspicious']
 
 # %% ../nbs/05a_copying.ipynb #67f2d514
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +30,7 @@ def most_similar(
 
 # %% ../nbs/05a_copying.ipynb #834a8fe8
 SAME = {'pixels': 4/255, 'features': 0.01}  # distances below which two pictures are one picture
-LEAST = 10  # real pictures, below which nothing can be said
+LEAST = 19  # real pictures, below which nothing can be said: one in twenty newcomers is nearer than the nearest of 19
 
 # %% ../nbs/05a_copying.ipynb #bb1eacdf
 def copying(
@@ -45,8 +46,8 @@ def copying(
     ordered = np.sort(h)
     below, up_to = (np.searchsorted(ordered, g, side) for side in ('left', 'right'))
     further = (len(h) - (below + up_to)/2).sum()  # pairs in which the generated picture is further away; a draw counts half
-    n, m = len(g), len(h)
-    return dict(copies=float((g > np.quantile(h, 0.95)).mean()), generated=float(np.median(g)), held_out=float(np.median(h)),
+    n, m, limit = len(g), len(h), np.quantile(h, 0.95, method='weibull')
+    return dict(copies=float((g > limit).mean()), generated=float(np.median(g)), held_out=float(np.median(h)),
                 c_t=float((further - n*m/2)/np.sqrt(n*m*(n + m + 1)/12)))
 
 # %% ../nbs/05a_copying.ipynb #ced54892
@@ -58,7 +59,9 @@ def to_points(
 )->torch.Tensor: # float32 [N, D] on the CPU
     "Pictures as points: the nearer, the more alike"
     if features != 'pixels': return unit_rows(extract_features(images, features, device, cache=cache))
-    small = F.adaptive_avg_pool2d(torch.from_numpy(np.ascontiguousarray(as_bytes(images, least=1))).permute(0, 3, 1, 2)/255, 16).flatten(1)
+    images = as_bytes(images, least=1)
+    parts = (torch.from_numpy(np.ascontiguousarray(images[i:i + 512])).permute(0, 3, 1, 2)/255 for i in range(0, len(images), 512))
+    small = torch.cat([F.adaptive_avg_pool2d(part, 16).flatten(1) for part in parts])
     return small/small.shape[1]**0.5
 
 def both_ways(
@@ -111,17 +114,17 @@ class Nearness:
     @property
     def no_limit(self)->str: # in words; '' where there is a limit
         "Why there is no limit"
-        if len(self.honest) < LEAST:
+        if len(self.honest) < (LEAST if self.held_out else 2*LEAST):
             twice = f', {self.twins} more are there twice' if self.twins else ''
             return f'{len(self.honest)} real pictures to compare with are too few' + twice
-        if np.quantile(self.honest, 0.05) <= same_picture(self.features):
+        if np.quantile(self.honest, 0.05, method='weibull') <= same_picture(self.features):
             return 'real pictures are as near to each other as copies would be'
         return ''
 
     @property
     def limit(self)->float: # None: it would have no meaning
-        "The distance that 5 % of the real pictures fall short of"
-        return None if self.no_limit else float(np.quantile(self.honest, 0.05))
+        "The distance that 5 % of real newcomers fall short of"
+        return None if self.no_limit else float(np.quantile(self.honest, 0.05, method='weibull'))
 
     @property
     def share(self)->float: # NaN where there is no limit
@@ -129,12 +132,26 @@ class Nearness:
         return float('nan') if self.no_limit else float((self.distances < self.limit).mean())
 
 # %% ../nbs/05a_copying.ipynb #2491d758
+def chance_of(
+    near:int, # newcomers that are nearer than the j-th nearest of the real pictures
+    n:int, # newcomers
+    j:int, # which of the real pictures, from 1
+    k:int, # real pictures
+)->float: # from 0 to 1
+    "The probability of so many or more if newcomers and real pictures come from one source: the tail of a beta-binomial distribution"
+    def beta(a, b): return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)  # logarithm of the beta function
+    def term(x): return beta(x + j, n - x + k + 1 - j) - beta(j, k + 1 - j) - math.log(n + 1) - beta(x + 1, n - x + 1)
+    return math.fsum(math.exp(term(x)) for x in range(near, n + 1))
+
 @patch(as_prop=True)
 def copies(self:Nearness)->bool: # None: no verdict
-    "Whether these are more than chance allows, at three standard errors"
+    "Whether there are more near ones than chance allows, but for one case in 740"
     if self.no_limit: return None
-    independent = len(self.honest) if self.held_out else len(self.honest)/2  # among themselves, two are each other's nearest
-    return self.share > 0.05 + 3*(0.05*0.95*(1/len(self.distances) + 1/independent))**0.5
+    each = 1 if self.held_out else 2  # among themselves, two are each other's nearest
+    k = len(self.honest)//each
+    j = int(0.05*(k + 1))
+    near = int((self.distances < np.sort(self.honest)[each*j - 1]).sum())
+    return chance_of(near, len(self.distances), j, k) < 0.00135
 
 @patch
 def __repr__(self:Nearness):

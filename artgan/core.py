@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['InputError', 'as_whole', 'check_whole', 'as_number', 'as_flag', 'as_choice', 'as_path', 'as_new_file', 'in_kernel',
            'draws_bars', 'say', 'progress', 'closing_bars', 'free_space', 'check_held', 'told_where', 'written_whole',
-           'move_aside', 'free_name', 'json_digest', 'locked', 'remove_parts', 'get_default_device', 'check_device',
-           'room_on_gpu', 'has_bfloat16', 'stop_on_interrupt']
+           'move_aside', 'free_name', 'json_digest', 'lock_of', 'locked', 'remove_parts', 'get_default_device',
+           'check_device', 'room_on_gpu', 'has_bfloat16', 'stop_on_interrupt']
 
 # %% ../nbs/00_core.ipynb #92887657
 import hashlib, io, itertools, json, os, re, shutil, signal, sys, threading, time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import escape as glob_escape
 from pathlib import Path
 
@@ -259,9 +259,11 @@ class _Lock(Claim):
 
     def covers(self, path):
         "Whether a file is one of those that the lock is for"
-        try: first, *_ = Path(os.path.abspath(path)).relative_to(os.path.abspath(self.path.parent)).parts or ['']
-        except ValueError: return False
-        return first == self.name or first.startswith(f'{self.name}.')
+        for place in (os.path.abspath, os.path.realpath):  # a run folder may be named by a link, and have a link in it
+            with suppress(ValueError):
+                first, *_ = Path(place(path)).relative_to(place(self.path.parent)).parts or ['']
+                if first == self.name or first.startswith(f'{self.name}.'): return True
+        return False
 
     def check(self):
         "Raise `InputError` if another process has taken over"
@@ -271,6 +273,13 @@ class _Lock(Claim):
                          'The same call goes on when the other has ended.')
 
 # %% ../nbs/00_core.ipynb #72e6cefb
+def lock_of(
+    folder, # that one process at a time may write to
+)->Path: # a file beside it, whatever link or `..` the folder was named by
+    "Where the lock of a folder is"
+    real = Path(folder).resolve()
+    return real.with_name(f'.{real.name}.lock')
+
 @contextmanager
 def locked(
     path, # the lock file; its folder is made if it is not there

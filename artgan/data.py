@@ -23,14 +23,15 @@ from .shapes import as_size, shown_shape
 from .files import folder_of, kinds_of, scan_images, shown_name
 from .pixels import check_shape
 from .films import Frames, frames_of, near_equal
-from .given import (PremultipliedBatches, Replayed, first_of, from_array, from_items, images_of, is_items, picture_keys,
+from .given import (PremultipliedBatches, Replayed, first_of, from_array, from_items, images_of, is_items, looking_at, picture_keys,
     say_transparent)
 from .modes import as_shown, check_mode, divided_out, in_mode, mode_of, modes, over_checkerboard, premultiplied
 
 # %% ../nbs/01_data.ipynb #fade0990
 @dataclass
 class Pictures:
-    "Decoded pictures; `p[i]` is `(image [channels, height, width] in [-1, 1], label)`, as in a data set, and `p[a:b]` a batch of both"
+    """Decoded pictures; `p[i]` is `(image [channels, height, width] in [-1, 1], label)`, as in a data set (RGBA straight), and `p[a:b]`
+    a batch of both, as networks see it (RGBA premultiplied)"""
     images: np.ndarray   # uint8 [N, height, width, channels], memory-mapped where there is a cache
     labels: np.ndarray   # int64 [N], indexes into `classes`
     classes: list        # names of the labels, sorted
@@ -43,7 +44,7 @@ class Pictures:
     def __getitem__(self, i):
         if not isinstance(i, slice):
             i = range(len(self))[operator.index(i)]  # from the end where negative; raises IndexError outside
-            return to_float(torch.from_numpy(self.images[i:i+1]))[0], int(self.labels[i])
+            return torch.sub(torch.from_numpy(self.images[i]).permute(2, 0, 1), 127.5).div_(127.5), int(self.labels[i])
         return to_float(torch.from_numpy(np.ascontiguousarray(self.images[i]))), torch.from_numpy(self.labels[i].copy())
 
     def __repr__(self):
@@ -332,10 +333,11 @@ def show_batch(
     batch = batches.images if isinstance(batches, Pictures) else batches
     for _ in range(3):  # a loader holds batches, and a batch holds pictures
         if torch.is_tensor(batch) or isinstance(batch, np.ndarray) or isinstance(batch, str) or not hasattr(batch, '__iter__'): break
-        batch = images_of(batch) if isinstance(batch, dict) else next(iter(batch), None)
+        with looking_at(batch): batch = images_of(batch) if isinstance(batch, dict) else next(iter(batch), None)
     if not (torch.is_tensor(batch) or isinstance(batch, np.ndarray)) or batch.ndim != 4:
         kind = type(batch).__name__ if not hasattr(batch, 'shape') else f'{batch.dtype} {tuple(batch.shape)}'
         raise InputError(f'found {kind} where pictures should be; pass a loader, or a batch [N, channels, height, width]')
+    if isinstance(batches, torch.utils.data.DataLoader) and batch.shape[1] == 4: batch = premultiplied((batch + 1)*127.5)/127.5 - 1
     return show_images(batch, nmax)
 
 # %% ../nbs/01_data.ipynb #14a42028
@@ -361,7 +363,7 @@ def _check_first(first, size):
         kind = f'{first.dtype} {tuple(first.shape)}' if torch.is_tensor(first) else type(first).__name__
         raise InputError(f'data gives {kind}; batches must be float tensors [B, channels, height, width] in [-1, 1], '
                          'or tuples that begin with one')
-    if first.min() < -1.001 or first.max() > 1.001:
+    if not (first.min() >= -1.001 and first.max() <= 1.001):  # nor NaN
         raise InputError(f'the first batch has values from {first.min():.2f} to {first.max():.2f}; '
                          'they must be in [-1, 1], as T.Normalize((0.5,)*3, (0.5,)*3) makes them')
     if first.min() >= 0 and first.max() > 0.5:
@@ -385,7 +387,7 @@ def open_batches(
         if hasattr(data, '__getitem__') and hasattr(data, '__len__') and len(data): images_of(data[0])  # names the keys that it has
         raise InputError(f'data is a {type(data).__name__}; pass a folder, a zip file, a list of files, '
                          'a uint8 array [N, height, width, 3], or batches such as a DataLoader')
-    with torch.random.fork_rng(devices=[]):  # a loader that shuffles draws from the caller's generator, when asked for an iterator too
+    with looking_at(data):  # a loader that shuffles draws from its generator, when asked for an iterator too
         if iter(data) is data:
             raise InputError('data is an iterator, which can be run through only once; '
                              'pass what it was made from, such as a DataLoader or a list of batches')

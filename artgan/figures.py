@@ -22,7 +22,7 @@ from .features import as_bytes
 from .modes import over_checkerboard
 from .runs import run_path
 from .points import draw_latents, to_latents
-from .weights import read_safetensors
+from .weights import built, read_safetensors
 from .results import PlotFigure, run_pictures
 from .latents import LoadedGenerator, maps_by_side
 
@@ -67,9 +67,9 @@ def load_snapshot(
     path = Path(path).expanduser()
     try: weights, spec = read_safetensors(path)
     except InputError as e: raise InputError(f'{path} is not a whole snapshot: {e}') from e
-    G, D = generator(**spec), discriminator(**{k: v for k, v in spec.items() if k != 'latent_size'})
-    for name, net in (('G', G), ('D', D)): net.load_state_dict({k[2:]: w for k, w in weights.items() if k.startswith(f'{name}.')})
-    return G.eval(), D.eval(), spec['latent_size']
+    judged = {k: v for k, v in spec.items() if k != 'latent_size'}
+    def net(make, name, about): return built(make, {k[2:]: w for k, w in weights.items() if k.startswith(f'{name}.')}, about, path, 'cpu')
+    return net(generator, 'G', spec), net(discriminator, 'D', judged), spec['latent_size']
 
 # %% ../nbs/12d_figures.ipynb #8270a7c3
 def logits_over_time(
@@ -133,14 +133,15 @@ def plot_logits(
 
 # %% ../nbs/12d_figures.ipynb #54c6d2d0
 def _activations(taken, n): # files of snapshots, pictures to look at -> {network: {side: [values of each snapshot]}}
-    "What flows through both networks, at each size"
+    "What flows through both networks, at each size: of the numbers some hundred thousand, evenly chosen"
+    def some(values): return values.flatten()[::max(1, values.numel()//200_000)].clone().numpy()
     columns = {'generator': {}, 'discriminator': {}}
     for path in taken:
         G, D, latent_size = load_snapshot(path)
         z = draw_latents(n, latent_size, classes=getattr(G, 'classes', None))
         with torch.no_grad(): fake = G(z)
         for name, net, x in (('generator', G, z), ('discriminator', D, fake)):
-            for side, values in maps_by_side(net, x).items(): columns[name].setdefault(side, []).append(values.flatten().numpy())
+            for side, values in maps_by_side(net, x).items(): columns[name].setdefault(side, []).append(some(values))
     return columns
 
 # %% ../nbs/12d_figures.ipynb #7086a164

@@ -244,7 +244,9 @@ def scan(self:Frames,
     for film in films: film_length(film)
     found = scan_images([*rest] if single or isinstance(src, (list, tuple)) else src, decoder) if rest else ([], [], [])
     stats = [(f, f.stat()) for f in films]
-    return sorted([*found[0], *(ImageFile(f.name, f, s.st_size, s.st_mtime_ns, False) for f, s in stats)]), *found[1:]
+    files = sorted([*found[0], *(ImageFile(f.name, f, s.st_size, s.st_mtime_ns, False) for f, s in stats)])
+    def named(f): return f._replace(name=f.path.as_posix()) if f.path in films else f  # as pictures of lists are
+    return [*map(named, files)] if isinstance(src, (list, tuple)) else files, *found[1:]
 
 # %% ../nbs/00d_films.ipynb #024a7944
 @patch

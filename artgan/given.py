@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['picture_keys', 'level_range', 'from_array', 'images_of', 'first_of', 'say_transparent', 'random_state_kept',
-           'is_items', 'from_items', 'Replayed', 'PremultipliedBatches']
+           'looking_at', 'is_items', 'from_items', 'Replayed', 'PremultipliedBatches']
 
 # %% ../nbs/00c_given.ipynb #6b2aefc9
 import random
@@ -115,6 +115,23 @@ def random_state_kept():
         random.setstate(python)
         np.random.set_state(numpy)
 
+# %% ../nbs/00c_given.ipynb #79013ccb
+@contextmanager
+def looking_at(
+    batches, # a loader, or whatever gives batches
+):
+    "Leave batches that are looked at, and every random generator that they draw from, as they are"
+    holders = [batches, getattr(batches, 'dl', None)]
+    holders += [getattr(h, name, None) for h in holders for name in ('sampler', 'batch_sampler')]
+    holders += [getattr(h, 'sampler', None) for h in holders]
+    own = [(g, g.get_state()) for h in holders if isinstance(g := getattr(h, 'generator', None), torch.Generator)]
+    place = dict(vars(batches)) if hasattr(batches, 'load_state_dict') and hasattr(batches, 'given') else {}
+    try:
+        with random_state_kept(): yield
+    finally:
+        for g, state in own: g.set_state(state)
+        if place: vars(batches).update(place)
+
 # %% ../nbs/00c_given.ipynb #abe66785
 def _picture_of(item):
     "The picture of an item, or None where it is none: a batch, say"
@@ -129,12 +146,13 @@ def is_items(
     "Whether this gives one picture at a time: a list of pictures, a data set, a column of one"
     if torch.is_tensor(data) or isinstance(data, (np.ndarray, dict, str)): return False
     if not (hasattr(data, '__getitem__') and hasattr(data, '__len__')): return False
-    with random_state_kept(): return len(data) > 0 and _picture_of(data[0]) is not None
+    try:
+        with random_state_kept(): return len(data) > 0 and _picture_of(data[0]) is not None
+    except (KeyError, IndexError, NotImplementedError): return False  # a table or a stream: it is asked in another way
 
 # %% ../nbs/00c_given.ipynb #6ced8935
 def _as_picture(x, levels, mode):
-    "An item as a Pillow picture or as uint8 [height, width, channels]"
-    if isinstance(x, Image.Image): return to_mode(x, mode or 'RGB')
+    "An array as uint8 [height, width, channels]"
     a = _as_numpy(x)
     if a.ndim == 2: a = a[..., None]
     if a.shape[2] not in modes.values() and a.shape[0] in modes.values(): a = np.moveaxis(a, 0, 2)
@@ -163,24 +181,29 @@ def from_items(
     show:bool=True, # say it where all pictures use transparency that is not kept
 )->np.ndarray: # uint8 [N, height, width, channels]
     "Pictures that come one at a time as one array; raises `InputError` where one is no picture, or they differ in channels"
-    with random_state_kept(): found = [_picture_of(items[i]) for i in range(len(items))]
-    missing = [i for i, x in enumerate(found) if x is None]
-    if missing: raise InputError(f'item {missing[0]} of the data is no picture')
-    first = [_as_numpy(x) for x in found[:256] if not isinstance(x, Image.Image)]
+    arrays, cut, clear = {}, {}, 0
+    with random_state_kept():
+        for i in range(len(items)):
+            x = _picture_of(items[i])
+            if x is None: raise InputError(f'item {i} of the data is no picture')
+            if not isinstance(x, Image.Image): arrays[i] = x; continue
+            clear += transparency(x) > 0
+            cut[i] = _as_shape(to_mode(x, mode or 'RGB'), size or 64, crop)
+    first = [_as_numpy(x) for i, x in arrays.items() if i < 256]
     deep = [a for a in first if a.dtype != np.uint8]
     floats = deep and deep[0].dtype.kind == 'f'
     levels = level_range(min(float(a.min()) for a in deep), max(float(a.max()) for a in deep)) if floats else None
-    whole = [_as_numpy(x) for x in found if not isinstance(x, Image.Image)] if first and _are_masks(first) else []
-    if whole and _are_masks(whole): found = [x if isinstance(x, Image.Image) else _as_numpy(x) == 1 for x in found]
-    if show and mode is None: say_transparent(sum(isinstance(x, Image.Image) and transparency(x) > 0 for x in found), len(found))
-    found = [_as_picture(x, levels, mode) for x in found]
-    shapes = {x.shape if isinstance(x, np.ndarray) else None for x in found}
-    own = next(iter(shapes)) if len(shapes) == 1 else None
-    if own and (_is_good(own) if size is None else as_size('size', size) == as_size('size', own[:2])): return np.stack(found)
-    cut = [_as_shape(x, size or 64, crop) for x in found]
-    if len({c.shape for c in cut}) > 1:
+    whole = [*map(_as_numpy, arrays.values())] if first and _are_masks(first) else []
+    if whole and _are_masks(whole): arrays = {i: _as_numpy(x) == 1 for i, x in arrays.items()}
+    if show and mode is None: say_transparent(clear, len(items))
+    arrays = {i: _as_picture(x, levels, mode) for i, x in arrays.items()}
+    shapes = {x.shape for x in arrays.values()}
+    own = next(iter(shapes)) if len(shapes) == 1 and not cut else None
+    if own and (_is_good(own) if size is None else as_size('size', size) == as_size('size', own[:2])): return np.stack([*arrays.values()])
+    cut |= {i: _as_shape(x, size or 64, crop) for i, x in arrays.items()}
+    if len({c.shape for c in cut.values()}) > 1:
         raise InputError("some of the pictures have other channels than the rest; make all the same, or pass mode='RGB'")
-    return np.stack(cut)
+    return np.stack([cut[i] for i in range(len(cut))])
 
 # %% ../nbs/00c_given.ipynb #8f3999c1
 class Replayed:

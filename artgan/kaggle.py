@@ -10,7 +10,7 @@ import getpass, json, os, re, shutil, sys
 from contextlib import contextmanager
 from pathlib import Path
 
-from .core import InputError, as_flag, as_path, move_aside, say
+from .core import InputError, as_flag, as_path, lock_of, locked, move_aside, say
 
 # %% ../nbs/01b_kaggle.ipynb #b26f5d6d
 KAGGLE_URL = 'https://www.kaggle.com/datasets/ikarus777/best-artworks-of-all-time'
@@ -215,11 +215,13 @@ def download(
     creds, where = _kaggle_credentials()
     if not where and not _interactive(): raise InputError(_NO_KEY.format(name=name, here=Path.cwd()))
     typed = {} if where else _ask()
-    part = target.with_name(f'{target.name}.part')
-    if part.exists(): shutil.rmtree(part) # our own, from an interrupted call
-    part.mkdir(parents=True)
-    _fetch(name, part, creds or typed, where or 'the prompt', ask=not where and not typed)
-    if os.path.lexists(target): say(f'{target} was there before: moved to {move_aside(target)}')
-    os.replace(part/target.name, target)
-    part.rmdir()
+    with locked(lock_of(target), f'the download of {name}', wait=True):
+        if _is_whole(target) and not force: return target  # by another call, for which this one has waited
+        part = target.with_name(f'.{target.name}.artgan-part')
+        if part.exists(): shutil.rmtree(part) # our own, from an interrupted call
+        part.mkdir(parents=True)
+        _fetch(name, part, creds or typed, where or 'the prompt', ask=not where and not typed)
+        if os.path.lexists(target): say(f'{target} was there before: moved to {move_aside(target)}')
+        os.replace(part/target.name, target)
+        part.rmdir()
     return target

@@ -45,7 +45,9 @@ def _from_table(table, files):
     def found(file):
         if file in table: return table[file]
         by_name = short.get(PurePosixPath(file).name, ())
-        return next(iter(by_name)) if len(by_name) == 1 else None
+        if len(by_name) == 1: return next(iter(by_name))
+        whole, frame, _ = file.rpartition('#')  # a frame has what its file has
+        return found(whole) if frame else None
     given = [found(file) for file in files]
     missing = [file for file, label in zip(files, given) if label is None]
     if missing:

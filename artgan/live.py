@@ -148,6 +148,7 @@ def _span(seconds): # in words
 def _write(self:LiveView, done):
     "The words"
     state, history = self.state, self.history
+    if not history.rows: return  # lost
     for row in history.rows[self.seen:]:
         kid, frechet = row[self.metrics_at:self.metrics_at + 2]
         if kid == kid: self.kids.append((row[2], kid, frechet))
@@ -176,7 +177,7 @@ def _draw(self:LiveView, grid):
     if grid is not None and grid != self.shown:
         for i, (image, number) in enumerate(((self.before, grid - 1), (self.now, grid))):
             if not self.grid(number).exists(): continue
-            words = f'after epoch {number}' if number else 'before training'
+            words = f'after epoch {number}' if number != self.config.get('start_idx', 1) - 1 else 'before training'
             with Image.open(self.grid(number)) as picture: self._place(image, self.titles[i], picture, words)
         self.shown = grid
     self.disk = sum(f.stat().st_size for f in self.path.rglob('*') if f.is_file())

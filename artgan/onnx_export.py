@@ -6,7 +6,7 @@
 __all__ = ['OPSET', 'most_apart', 'need_onnx', 'check_onnx', 'export_onnx']
 
 # %% ../nbs/08e_onnx_export.ipynb #b06ccce6
-import json, warnings
+import inspect, json, warnings
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,6 +25,8 @@ def need_onnx():
     "Refuse to go on without the packages that write and check ONNX files: `InputError`"
     missing = [name for name in ('onnx', 'onnxscript', 'onnxruntime') if not find_spec(name)]
     if missing: raise InputError(f"{', '.join(missing)} not installed, which ONNX files need: pip install 'artgan[onnx]'")
+    if 'dynamic_shapes' not in inspect.signature(torch.onnx.export).parameters:
+        raise InputError(f'ONNX files need torch 2.5 or newer, and this is {torch.__version__}: pip install -U torch torchvision')
 
 # %% ../nbs/08e_onnx_export.ipynb #4f2c90e6
 def _traced(network, latent_size, about):

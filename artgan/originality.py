@@ -14,11 +14,11 @@ import numpy as np
 
 from .copying import Nearness, look_for_copies, most_suspicious
 from .core import InputError
-from .data import shown_once
+from .data import is_files, load_images, shown_once
 from .features import as_bytes, metrics_available
 from .modes import over_checkerboard
 from .results import run_pictures
-from .weights import generate
+from .weights import PAINTINGS, generate, read_safetensors
 
 # %% ../nbs/12b_originality.ipynb #5bcd17bb
 def _show_distances(ax, found):
@@ -74,7 +74,7 @@ class Originality(Nearness):
 def nearest(
     run=None, # folder of a run, or what `fit` returned; None: the paintings that the package carries, with their `data`
     pictures=None, # generated ones, uint8 [N, height, width, channels]; None: 256 new ones
-    data=None, # the training pictures: folder, zip file, list of files, `Pictures` or array; None: where the run had them
+    data=None, # the training pictures, see `artgan.results.run_pictures`; None: where the run had them
     features:str=None, # by which to compare: 'lite0' or 'pixels'; None: both with the `metrics` extra, and the more suspicious is returned
     device=None, # where to compute; None: the GPU if there is one
 )->Originality: # which a notebook shows as pictures; `share` and `copies` are the verdict, `copies` is None where there is none
@@ -82,6 +82,7 @@ def nearest(
     if features not in (None, 'lite0', 'pixels'): raise InputError(f"features is {features!r}; it can be 'lite0' or 'pixels'")
     if run is None and data is None:
         raise InputError('the package carries a generator, but not the paintings that it was trained on: pass them as data')
+    if run is None and is_files(data): data = load_images(data, read_safetensors(PAINTINGS)[1]['size'], show=False)
     real, held = (data, None) if run is None else run_pictures(run, data)
     real = as_bytes(getattr(real, 'images', real), least=20, lay=False)
     if pictures is None: pictures = generate(run, 256, device=device)

@@ -73,9 +73,9 @@ def agree(self:Processes,
 def tell(self:Processes,
     state:dict=None, # of tensors and plain values, where this is the first process
 )->dict: # what the first process has, tensors on the CPU
-    "Give what the first process has to all of them"
+    "Give what the first process has to all of them, but the states of callbacks, which it alone has"
     file = io.BytesIO()
-    if self.rank == 0: torch.save(state, file)
+    if self.rank == 0: torch.save(state and {k: v for k, v in state.items() if k != 'callbacks'}, file)
     content = torch.zeros(int(self.agree(len(file.getvalue()))[0]), dtype=torch.uint8)
     if self.rank == 0: content.copy_(torch.frombuffer(bytearray(file.getvalue()), dtype=torch.uint8))
     content = self.add_up(content).numpy().tobytes()

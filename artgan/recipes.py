@@ -42,7 +42,7 @@ class Recipe:
     label_ramp:tuple=(0., 0.2) # parts of the run between which both networks come to hear the labels, where there are any
     class_weight:float=0. # of naming classes, against the games; for networks with heads, such as 'aided' (Odena et al. 2017)
     adapt:tuple=() # further augmentations, such as ('zoom', 'flip'), as often as D knows pictures by heart (Karras et al. 2020)
-    adapt_target:float=0.3 # on how many real pictures D is to be ahead, on average: 0 to 1
+    adapt_target:float=0.3 # part of real pictures on which D is to be ahead, less the part on which it is behind: 0 to 1
     ema:int=0 # half-life, in pictures, of the EMA of G's weights; 0: none
     amp:bool=False # convolutions in half precision where that is fast: bfloat16, on older GPUs float16; elsewhere float32
 
@@ -219,7 +219,8 @@ def ramp(
 )->float: # a probability
     "0, then growing evenly, then 1"
     if progress >= end: return 1.
-    return max(0., (progress - start)/(end - start))
+    if progress <= start: return 0.
+    return (progress - start)/(end - start)
 
 # %% ../nbs/06_recipes.ipynb #db93e1fb
 @patch

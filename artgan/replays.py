@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from .core import check_whole
-from .runs import read_history, run_path, sample_grids
+from .runs import before_training, read_history, run_path, sample_grids
 from .results import curve_table, curves_png, grid_jpeg
 from .explorer import Fallback
 
@@ -39,7 +39,8 @@ class Replay(Fallback, W.VBox):
         check_whole('pixels', pixels, 16)
         self.path, self.grids, self.size = run_path(run), sample_grids(run), pixels
         self.jpegs, self.plots = {}, {}
-        self.table, self.kids, self.seen = _life(self.path, self.grids[0][0])
+        self.first = before_training(self.path)
+        self.table, self.kids, self.seen = _life(self.path, self.first)
         numbers = [n for n, _ in self.grids]
         self.title, self.image, self.plot = W.HTML(), W.Image(format='jpeg', width=pixels), W.Image(format='png', width=600)
         wide = W.Layout(width='420px')
@@ -53,12 +54,15 @@ class Replay(Fallback, W.VBox):
     def _show(self):
         "Show the grid at which the slider stands"
         number = self.slider.value
+        before, known = number == self.first, number in self.seen
         if number not in self.jpegs:
             self.jpegs[number] = grid_jpeg(dict(self.grids)[number], self.size)
-            if self.table is not None: self.plots[number] = curves_png(self.table, self.kids, self.seen.get(number, 0))
+            if self.table is not None: self.plots[number] = curves_png(self.table, self.kids, 0 if before else self.seen.get(number))
         self.image.value, self.plot.value = self.jpegs[number], self.plots.get(number, b'')
         if self.table is None: self.title.value = f'grid {number}'
-        else: self.title.value = f'after epoch {number}, {self.seen[number]:,} pictures seen' if number in self.seen else 'before training'
+        else:
+            seen = f', {self.seen[number]:,} pictures seen' if known else ''
+            self.title.value = 'before training' if before else f'after epoch {number}{seen}'
         if self.play.value != self.slider.index: self.play.value = self.slider.index
 
     def sheet(self): # PIL.Image

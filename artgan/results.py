@@ -20,14 +20,17 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, ScalarFormatter
 import numpy as np
 from PIL import Image
+import torch
 from torch import nn
 
 import artgan
 from .core import InputError, check_whole
-from .data import fingerprint, frames_of, is_files, load_wanted, split_indices
+from .data import Pictures, fingerprint, frames_of, is_files, load_wanted, split_indices
+from .given import from_array, from_items, images_of, is_items
 from .metrics import Score, score
-from .modes import over_checkerboard
-from .runs import as_columns, history_rows, load_checkpoint, loss_of, metric_columns, read_about, read_history, run_path, sample_grids
+from .modes import in_mode, over_checkerboard
+from .runs import (as_columns, before_training, history_rows, load_checkpoint, loss_of, metric_columns, read_about, read_history,
+    run_path, sample_grids)
 from .weights import generate, load_discriminator, load_generator
 from .video import make_video, show_video
 
@@ -65,13 +68,13 @@ def show_samples(
     epochs = [epochs] if np.ndim(epochs) == 0 else list(epochs)
     if not epochs: raise InputError('epochs is empty: give one or more epoch numbers from 0 on')
     for epoch in epochs: check_whole('each of epochs', epoch, 0)
-    grids = dict(sample_grids(run))
+    grids, before = dict(sample_grids(run)), before_training(run)
     chosen = _choose_epochs(list(grids), epochs)
     with Image.open(grids[chosen[0]]) as grid: side = 2.6*len(chosen), 0.3 + 2.6*grid.height/grid.width
     fig, axes = plt.subplots(1, len(chosen), figsize=side, squeeze=False, layout='constrained', FigureClass=PlotFigure)
     for ax, epoch in zip(axes[0], chosen):
         with Image.open(grids[epoch]) as grid: ax.imshow(grid)
-        ax.set_title(f'epoch {epoch}' if epoch else 'before training')
+        ax.set_title('before training' if epoch == before else f'epoch {epoch}')
         ax.axis('off')
     return fig
 
@@ -278,7 +281,7 @@ def grid_jpeg(
 # %% ../nbs/09_results.ipynb #017d7c73
 def run_pictures(
     run, # folder of a run, or an object with `.path`
-    data=None, # its pictures: folder, zip file, list of files, `Pictures` or array; None: where they were
+    data=None, # its pictures, in any form that `fit` takes but batches; None: where they were
 )->tuple: # the pictures, as `load_images` gives them or as passed, and the indices held out from training, or None
     "The pictures that a run was trained on; InputError where they are not, or nobody knows where they are"
     path = run_path(run)
@@ -288,7 +291,9 @@ def run_pictures(
     how = config['size'], config['crop'], config['data'].get('fingerprint'), config['mode']
     if data is None: raise InputError(f'{path} does not say where its pictures are: pass them as data (on the command line --data)')
     if is_files(data): data = frames_of(data, **{k: v for k, v in config['data'].items() if k in ('frames', 'every')})
-    pictures = load_wanted(data, *how) if is_files(data) else data
+    pictures = load_wanted(data, *how) if is_files(data) else images_of(data) if isinstance(data, dict) else data  # as `fit` does
+    if not isinstance(pictures, Pictures) and is_items(pictures): pictures = from_items(pictures, *how[:2], how[3], show=False)
+    elif isinstance(pictures, (np.ndarray, torch.Tensor)): pictures = in_mode(from_array(pictures), config['mode'])
     images = getattr(pictures, 'images', pictures)
     if not isinstance(images, np.ndarray) or images.ndim != 4:
         raise InputError(f'data is a {type(data).__name__}; pass the pictures of the run: '
@@ -302,7 +307,7 @@ def run_pictures(
 # %% ../nbs/09_results.ipynb #5677a0c4
 def score_run(
     run, # folder of a run, or an object with `.path`
-    data=None, # its pictures: folder, zip file, list of files, `Pictures` or array; None: where they were
+    data=None, # its pictures, see `run_pictures`; None: where they were
     n:int=2000, # pictures to generate, and to compare with; at most half as many as there are
     features:str='lite0', # of features: 'lite0' or 'inception'
     device=None, # where to compute; None: the GPU if there is one

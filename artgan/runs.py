@@ -6,12 +6,12 @@
 __all__ = ['columns', 'metric_columns', 'run_format', 'run_path', 'History', 'read_history', 'as_columns', 'history_rows',
            'migrate', 'read_about', 'write_about', 'config_of_run', 'recipe_of_run', 'data_of_run', 'loss_of',
            'last_session', 'precision_of_run', 'deterministic_of_run', 'config_differences', 'open_run_folder',
-           'session_info', 'check_space', 'grid_path', 'save_samples', 'weights_digest', 'pack_weights', 'save_weights',
-           'snapshot_path', 'save_snapshot', 'sample_grids', 'checkpoints', 'save_checkpoint', 'load_verified',
-           'load_checkpoint']
+           'session_info', 'grid_path', 'save_samples', 'weights_digest', 'pack_weights', 'save_weights',
+           'snapshot_path', 'save_snapshot', 'before_training', 'sample_grids', 'checkpoints', 'save_checkpoint',
+           'load_checkpoint', 'best_distance']
 
 # %% ../nbs/08_runs.ipynb #f9a6a85d
-import hashlib, json, math, os, pickle, platform, re, time, warnings, zipfile
+import hashlib, json, math, os, pickle, platform, re, time, warnings
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +20,14 @@ from fastcore.basics import patch
 from safetensors.torch import save
 
 import artgan
-from .core import InputError, check_held, free_space, json_digest, move_aside, told_where, written_whole, say
+from .core import InputError, check_held, json_digest, move_aside, told_where, written_whole, say
 from .cache import is_address
 from .modes import mode_of
-from .shapes import as_shape, grid_columns, grid_pictures
+from .shapes import grid_columns
 from .models import spec_of
 from .recipes import Recipe, migrate_words
 from .step import draw_grid
+from .tensors import load_verified
 
 # %% ../nbs/08_runs.ipynb #4bc79b10
 def run_path(
@@ -57,7 +58,7 @@ class History:
     ):
         "Nothing is read or written"
         self.path, self.rows, self.waiting, self.saved = Path(path), [*rows], [], 0
-        self.looked_at = 0  # rows that are known to be finite
+        self.looked_at = len(self.rows)  # rows that need not be looked at for numbers that are not finite
 
 # %% ../nbs/08_runs.ipynb #2c308e4f
 @patch
@@ -252,8 +253,9 @@ def config_differences(
     new:dict, # of a call
 )->list: # sentences
     "What two configurations disagree on"
-    def nameless(config):  # the same pictures may be in another folder
-        return {**config, 'data': {k: v for k, v in config.get('data', {}).items() if k not in ('name', 'frames', 'every')}}
+    def nameless(config):  # the same pictures may be in another folder, and a start counts its steps once it has begun
+        unsaid = {'data': ('name', 'frames', 'every'), 'start': ('steps',)}
+        return {**config, **{k: {key: v for key, v in (config.get(k) or {}).items() if key not in left} for k, left in unsaid.items()}}
     old, new = nameless(migrate(old)), nameless(new)
     def grows(k): return k in ('epochs', 'minutes') and old.get(k) and new.get(k) and new[k] > old[k]
     return [_difference(k, old.get(k), new.get(k)) for k in sorted({*old, *new}) if old.get(k) != new.get(k) and not grows(k)]
@@ -276,7 +278,10 @@ def open_run_folder(
 )->dict: # as `read_about` gives it, with the configuration of the call
     "The run at `path`, new or checked against the call. Raises InputError where it is another one, or no run"
     file = path/'config.json'
-    if fresh and file.exists(): say(f'moved the old run to {move_aside(path)}')
+    if fresh and file.exists():
+        real = path.resolve() if path.is_symlink() else path  # a link stays, and leads to the new run
+        say(f'moved the old run to {move_aside(real)}')
+        if real != path: real.mkdir()
     if not file.exists():
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise InputError(f'{path} exists and is not a run folder; pass another `out` (on the command line --out)')
@@ -306,24 +311,6 @@ def session_info(
     about = dict(artgan=artgan.__version__, torch=torch.__version__, python=platform.python_version(), machine=platform.machine())
     return dict(started=time.strftime('%Y-%m-%d %H:%M:%S'), **also, device=str(device),
                 threads=torch.get_num_threads(), precision=precision, **about, system=platform.system())
-
-def check_space(
-    state, # the run, as `artgan.trainer.Trainer`
-    path:Path, # its folder
-    config:dict, # of the run
-    show:bool, # print what it needs
-):
-    "Raise InputError where the run would fill the disk"
-    numbers = sum(p.numel() for p in (*state.G.parameters(), *state.D.parameters()))
-    checkpoint = 4*(3*numbers + sum(p.numel() for p in state.sampler.parameters()))
-    each = grid_pictures(config['size'], len(config.get('classes') or ()))
-    grids = (config['epochs'] or 100)*each*math.prod(as_shape('size', config['size']))*config['channels']
-    # three checkpoints, the best, one being written, and the weights; ten snapshots
-    need, free = 6*checkpoint + grids + 20*numbers, free_space(path)
-    if need > free:
-        raise InputError(f'{path} needs up to {need/1e6:,.0f} MB, and {free/1e6:,.0f} MB are free there; '
-                         'make room, or pass another `out` (on the command line --out)')
-    if show: say(f'{path} will need up to {need/1e6:,.0f} MB; {free/1e6:,.0f} MB are free')
 
 # %% ../nbs/08_runs.ipynb #1519fc52
 def grid_path(
@@ -394,12 +381,18 @@ def save_snapshot(
     with written_whole(path) as tmp: tmp.write_bytes(pack_weights(weights, config))
 
 # %% ../nbs/08_runs.ipynb #7325fdfe
+def before_training(
+    run, # folder of a run, or an object with `.path`
+)->int: # one less than the number of the first epoch
+    "The number of the sample grid before training"
+    return read_about(run_path(run))['config'].get('start_idx', 1) - 1
+
 def sample_grids(
     run, # folder of a run, or an object with `.path`
-)->list: # [(epoch, path of the grid)] in order of the epoch
+)->list: # [(number, path of the grid)] in order of the number
     "The sample grids of a run"
     folder = run_path(run)/'generated'
-    named = [(re.fullmatch(r'generated-images-(\d+)\.png', p.name), p) for p in folder.glob('generated-images-*.png')]
+    named = [(re.fullmatch(r'generated-images-(-?\d+)\.png', p.name), p) for p in folder.glob('generated-images-*.png')]
     grids = sorted((int(match[1]), p) for match, p in named if match)
     if not grids: raise InputError(f'{folder} has no sample grids (generated-images-0000.png and so on): they appear as training starts')
     return grids
@@ -416,24 +409,14 @@ def save_checkpoint(
     path:Path, # its folder
     data:dict, # `state_dict` of the batches
     keep:int=3, # how many of the newest stay
-    best:bool=False, # write best.pt instead, which stays until there is a better one
+    frechet:float=None, # of the best state: written to best.pt instead, which stays until there is a better one
 ):
     "Write a checkpoint, then remove the oldest ones"
-    with written_whole(Path(path)/'checkpoints'/('best.pt' if best else f'step-{state.step:08d}.pt')) as tmp:
-        torch.save({'format': 1, **state.state_dict(), 'data': data}, tmp)
+    name, also = (f'step-{state.step:08d}.pt', {}) if frechet is None else ('best.pt', {'frechet': float(frechet)})
+    with written_whole(Path(path)/'checkpoints'/name) as tmp: torch.save({'format': 1, **state.state_dict(), 'data': data, **also}, tmp)
     for old in checkpoints(path)[:-keep]: old.unlink(missing_ok=True)
 
 # %% ../nbs/08_runs.ipynb #4594bf35
-def load_verified(
-    file, # that `torch.save` wrote
-)->dict: # its content, on the CPU
-    "Read tensors after looking at every checksum in the file; runs no code that may be in it. Raises ValueError for a wrong checksum"
-    with zipfile.ZipFile(file) as archive:
-        if damaged := archive.testzip(): raise ValueError(f'the checksum of {damaged} in it is wrong')
-    state = torch.load(file, map_location='cpu', weights_only=True)
-    if isinstance(state, dict) and 'averaged' in state: state['G_ema'] = state.pop('averaged')  # the name of earlier versions
-    return state
-
 def load_checkpoint(
     path, # a run folder
 )->dict: # as `save_checkpoint` wrote it, on the CPU; None where there is none yet
@@ -448,3 +431,12 @@ def load_checkpoint(
     if not found: return None
     raise InputError(f'none of the {len(found)} checkpoints in {path} can be read. Nothing was changed. '
                      '`fit(..., fresh=True)` moves this folder aside and starts again.')
+
+def best_distance(
+    path, # a run folder
+)->float: # infinite where there is no best.pt, or it is damaged; None where it was written before it said so
+    "The Fréchet distance of the best state"
+    file = Path(path)/'checkpoints'/'best.pt'
+    try: return load_verified(file).get('frechet') if file.exists() else math.inf
+    except Exception as e: warnings.warn(f'{file} is damaged ({type(e).__name__}: {e}): the next score replaces it')
+    return math.inf

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 import torch
+import torch.nn.functional as F
 
 from .core import InputError, as_new_file, as_number, as_path, as_whole, json_digest, progress, written_whole
 from .hub_files import beside
@@ -99,8 +100,8 @@ def write_grid(
     z = torch.cat([*_batches(n, seed, latents, truncation, generator, label)])
     columns = min(columns or math.ceil(math.sqrt(len(z))), len(z))
     from torchvision.utils import make_grid  # takes as long to import as torch
-    grid = make_grid(torch.from_numpy(generator(z)).permute(0, 3, 1, 2), nrow=columns)
-    if generator.channels == 1: grid = grid[:1]
+    grid = make_grid(torch.from_numpy(generator(z)).permute(0, 3, 1, 2), nrow=columns)  # which leaves a single one without border
+    grid = F.pad(grid[:1] if generator.channels == 1 else grid, (2*(len(z) == 1),)*4)
     about = latent_info(z, generator.digest, pictures=len(z), columns=columns, shape=generator.shape)
     with written_whole(path) as tmp: Image.fromarray(grid.permute(1, 2, 0).squeeze().numpy()).save(tmp, format='PNG', pnginfo=about)
     return path
@@ -108,7 +109,7 @@ def write_grid(
 # %% ../nbs/08f_samples.ipynb #381345c0
 def _fixed_latents(path):
     "What a sample grid of a run shows: its latents, shape, columns, and whose weights"
-    run = path.parent if path.name == 'samples.png' else path.parent.parent
+    run = path.parent if path.name == 'samples.png' else path.absolute().parent.parent
     if not (run/'config.json').is_file():
         raise InputError(f'{path} holds no latents: it is not a grid that artgan wrote, or another program has saved it since')
     found = load_checkpoint(run)
@@ -144,7 +145,8 @@ def cut_out(
     if number >= len(latents):
         raise InputError(f'the last row of {grid} has {len(latents) - (rows - 1)*columns} pictures, there is none in column {column}')
     path = as_new_file(grid.with_name(f'{grid.stem}-row{row}-column{column}.png') if path is None else path, '.png')
-    left, top = 2 + (column - 1)*(width + 2), 2 + (row - 1)*(height + 2)
-    with Image.open(grid) as image: picture = np.asarray(image.crop((left, top, left + width, top + height)))
+    with Image.open(grid) as image:
+        left, top = (0, 0) if image.size == (width, height) else (2 + (column - 1)*(width + 2), 2 + (row - 1)*(height + 2))
+        picture = np.asarray(image.crop((left, top, left + width, top + height)))
     write_picture(path, picture, latents[number], digest, row=row, column=column)
     return path

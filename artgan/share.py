@@ -109,7 +109,7 @@ def page_card(
     if run is None: return _carried() + ([['licence', licence]] if licence else [])
     run = Path(local(getattr(run, 'path', run)))
     if run.is_file(): return _of_file(run, licence)
-    about, history = read_about(run), read_history(run)
+    about, history = read_about(run_path(run)), read_history(run)
     if not len(history['step']): raise InputError(f'{run_path(run)} has no step yet: train first')
     c, last = about['config'], (about['sessions'] or [{}])[-1]  # a configuration that was damaged has lost its sessions
     data, hours = c.get('data') or {}, history['seconds'][-1]/3600

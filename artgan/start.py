@@ -7,6 +7,7 @@ __all__ = ['read_start', 'networks_from', 'inner_net', 'with_classes', 'larger_g
            'begin_from']
 
 # %% ../nbs/08d_start.ipynb #3648e270
+import json
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from .core import InputError
 from .hub_files import local
 from .shapes import as_shape, shown_shape
 from .models import discriminator, generator, spec_of
-from .runs import load_checkpoint, read_about, run_path
+from .runs import load_checkpoint, migrate, read_about, run_path
 from .points import draw_latents
 from .weights import PAINTINGS, images_seen, load_discriminator, load_network, read_pickle
 
@@ -39,7 +40,8 @@ def read_start(
     if not (isinstance(found, dict) and {'G', 'D', 'images'} <= found.keys()):
         raise InputError(f'{path} has no checkpoint with both networks: start takes a run, one of the files in its folder checkpoints, '
                          "a G.safetensors with its discriminator beside it, or 'paintings'")
-    config = read_about(path.parent.parent if path.is_file() else path)['config']
+    folder = path.absolute().parent.parent if path.is_file() else path
+    config = migrate(json.loads(found['config'])) if 'config' in found else read_about(run_path(folder))['config']
     spec = spec_of(config)
     before = (config.get('start') or {}).get('images', 0)
     kept = {k: found[k] for k in ('G', 'D', 'opt_g', 'opt_d') if k in found}

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .core import (InputError, as_choice, as_flag, as_number, as_path, as_whole, check_device, closing_bars, in_kernel, locked,
+from .core import (InputError, as_choice, as_flag, as_number, as_path, as_whole, check_device, closing_bars, in_kernel, lock_of, locked,
     remove_parts, say, stop_on_interrupt)
 from .shapes import as_size
 from .modes import mode_of
@@ -23,7 +23,8 @@ from .models import discriminator
 from .augment import draw_augment
 from .recipes import choose_recipe, default_recipe, make_recipe, recipe_in_words
 from .step import check_micro_batch, check_precision, compared, default_precision, torch_settings
-from .runs import (as_columns, check_space, checkpoints, config_of_run, data_of_run, deterministic_of_run, last_session,
+from .tensors import is_readable
+from .runs import (as_columns, checkpoints, config_of_run, data_of_run, deterministic_of_run, last_session,
     open_run_folder, precision_of_run, recipe_of_run, save_weights, session_info, weights_digest, write_about)
 from .start import begin_from, networks_from, read_start, with_classes
 from .results import Run
@@ -31,7 +32,7 @@ from .callbacks import Bar, Callback, Grids, Scorer, Signs
 from .trainer import Trainer, loader_state
 from .launch import current, together
 from .threads import choose_threads, threads_of_run, using_threads
-from .costs import check_memory
+from .costs import check_memory, check_space
 
 # %% ../nbs/11_train.ipynb #67176088
 def _watchers(show, batches, callbacks):
@@ -159,6 +160,17 @@ def _check_room(group, recipe, config, device, precision, micro_batch):
     most = _most_of_one(group, recipe, config)
     check_memory({**config, 'batch_size': most}, device, precision, micro_batch and min(micro_batch, most))
 
+def _plain_folder(out, data):
+    "The run folder"
+    path = Path('runs')/data_name(data) if out is None else as_path(out, 'out')
+    return path.resolve() if path.name in ('', '..') else path  # such as '.', which has no name to be moved aside by
+
+def _check_place(batches):
+    "`InputError` for batches whose place no checkpoint can hold"
+    if not is_readable(batches.state_dict()):
+        raise InputError("the state_dict of the batches is to be made of plain values, tensors, and numpy's numbers and arrays: "
+                         'a run could not be continued from anything else')
+
 # %% ../nbs/11_train.ipynb #fb9265dd
 def _tell_others(group, **settings):
     "What the other processes need to begin; back when they have their pictures"
@@ -270,7 +282,7 @@ def fit(
     threads = as_whole('threads', threads, 1, max(os.cpu_count() or 1, torch.get_num_threads()), optional=True)
     crop, hold_out = as_choice('crop', crop, crops), as_number('hold_out', hold_out, least=0, below=1)
     mirror, compile, fresh = map(as_flag, ('mirror', 'compile', 'fresh'), (mirror, compile, fresh))
-    device, path = check_device(device), Path('runs')/data_name(data) if out is None else as_path(out, 'out')
+    device, path = check_device(device), _plain_folder(out, data)
     if group := current():
         device = _check_processes(group, data, device, compile)
         if group.rank: return _follow(group, data, path, device, threads, crop, hold_out, seed, frames, every, labels, least)
@@ -293,12 +305,12 @@ def fit(
         config = dict(**recipe, **about, epochs=epochs, minutes=minutes, crop=crop, mirror=mirror, hold_out=hold_out,
                       seed=seed, start_idx=start_idx, deterministic=deterministic, compile=compile, **known)
         micro_batch = _plain_parts(micro_batch, recipe, about['size'], about['channels'], device, old)
-        _check_room(group, recipe, config, device, precision, micro_batch)
+        _check_room(group, recipe, config, device, precision, micro_batch), _check_place(batches)
         threads, of = _plain_threads(threads, device, config, batches, old, show)
         scorer, watchers = Scorer(score_every, batches, seed, show), _watchers(show, batches, callbacks)
         if why and show: say(recipe_in_words(*why, config['data'].get('pictures'), not begun and _is_long(config, batches, 10)))
         if group: _tell_others(group, config=config, precision=precision, micro_batch=micro_batch)
-        with locked(path.parent/f'.{path.name}.lock', f'the run folder {path}'), using_threads(threads):
+        with locked(lock_of(path), f'the run folder {path}'), using_threads(threads):
             config = json.loads(json.dumps(config))  # as it is read back
             run = Trainer(config, device, batches, path, watchers, scorer, precision, micro_batch, group)
             return _run(run, data, fresh, show, begun, of)
@@ -319,7 +331,7 @@ def _run(run, data, fresh, show, begun, about):
         if show: say(f'{path} has its {done} already; pass more to go on')
         Grids().before_run(run)
     else:
-        check_space(run, path, config, show)
+        check_space(run, show)
         folder['sessions'].append({**session_info(run.device, data, run.precision, run.micro_batch), **about})
         write_about(path, folder)
         _train(run, show)

@@ -24,8 +24,8 @@ from .recipes import Recipe, make_recipe
 from .processes import Lost, Share, part_of, share_batch_norm, sharing
 from .step import adam, compared, default_precision, load_state, train_step, train_step_in_parts, update_ema
 from .adapt import adapt
-from .runs import History, history_rows, load_checkpoint, read_history, save_checkpoint
-from .callbacks import Bar, callback_states, load_callback_states, tell
+from .runs import History, best_distance, history_rows, load_checkpoint, read_history, save_checkpoint
+from .callbacks import Bar, callback_states, load_callback_states, remove_grids, tell
 
 # %% ../nbs/10b_trainer.ipynb #f538949e
 _shape = 'network', 'size', 'channels', 'width'
@@ -75,8 +75,8 @@ class Trainer:
         self.step = self.epoch = self.rollbacks = 0
         self.images = self.epoch_steps = 0  # real pictures seen; steps of this epoch
         self.seconds, self.notes, self.history = 0., [], History(Path(path or '.')/'history.csv')  # notes: (step, kind, text)
-        self.saved, self.saved_at = None, 0.  # step and epoch of the newest checkpoint, and when it was written
-        self.read_at, self.whole = 0., True  # when numbers were last read; whether the run stands between two steps
+        self.saved, self.saved_at, self.best = None, 0., math.inf  # step and epoch of the newest checkpoint, and when; distance of best.pt
+        self.read_at, self.whole, self.faded = 0., True, 0.  # when numbers were last read; whether between two steps; heard of labels
         self.before = (config.get('start') or {}).get('images', 0)  # pictures that its networks had seen when it began
         self.processes = processes
         if processes: self.join()
@@ -106,10 +106,10 @@ def parts(self:Trainer):
 @patch
 def state_dict(self:Trainer):
     "All that it takes to go on from here, but for where the data stand"
+    states = callback_states(self.callbacks, lambda *said: self.note(*said))
     return {**{k: getattr(self, k).state_dict() for k in self.parts()}, **{k: getattr(self, k) for k in _numbers},
-            'fixed': self.fixed, 'adaptive': self.adaptive, 'latents': self.latents.get_state(),
-            'notes': [list(n) for n in self.notes], 'config': json.dumps(self.config),
-            'callbacks': [list(s) for s in callback_states(self.callbacks)]}
+            'fixed': self.fixed, 'adaptive': self.adaptive, 'latents': self.latents.get_state(), 'callbacks': [list(s) for s in states],
+            'notes': [list(n) for n in self.notes], 'config': json.dumps(self.config)}
 
 # %% ../nbs/10b_trainer.ipynb #d50e9bf5
 @patch
@@ -123,6 +123,7 @@ def load_state_dict(self:Trainer,
     self.notes, self.fixed = [tuple(n) for n in state.get('notes', ())], state['fixed'].to(self.device)
     self.adaptive = state.get('adaptive', torch.zeros(2)).to(self.device, copy=True)
     self.latents.set_state(state['latents'].cpu())
+    self.faded = self.G.fade.item() if len(self.labels) and self.step else 0.
     load_callback_states(self.callbacks, state.get('callbacks', ()))
 
 # %% ../nbs/10b_trainer.ipynb #7b2a291a
@@ -152,7 +153,8 @@ def hear_labels(self:Trainer,
 )->torch.Tensor: # [B, classes] on the device
     "Let both networks hear as much of labels as is due by now; and what they are told of this batch"
     heard = (self.config.get('start') or {}).get('labels')  # by networks that began with what they had learned of them
-    for net in (self.G, self.D): net.fade.fill_(1. if heard else self.recipe.label_fade(progress))
+    self.faded = max(self.faded, self.recipe.label_fade(progress))  # a run that is given more epochs does not unlearn what it has heard
+    for net in (self.G, self.D): net.fade.fill_(1. if heard else self.faded)
     return self.labels[classes.to(self.device, non_blocking=True)]
 
 # %% ../nbs/10b_trainer.ipynb #8c6a966c
@@ -300,9 +302,12 @@ def score_if_due(self:Trainer,
     "Score the run where that is due, and keep its state if it has the lowest Fréchet distance so far"
     if not (self.scorer and self.scorer.due(self.images, images)): return
     metrics, known = self.scorer(self), self.history.column('frechet')
+    best = min(known[known == known], default=math.inf) if self.best is None else self.best  # None: best.pt is from before it said so
+    if metrics['frechet'] < best:
+        if not self.processes: self.check_finite()  # with others, they would have to look as well
+        save_checkpoint(self, self.path, self.batches.state_dict(), frechet=metrics['frechet'])
+        self.best = metrics['frechet']
     self.history.add_metrics(metrics)
-    if metrics['frechet'] < min(known[known == known], default=math.inf):
-        save_checkpoint(self, self.path, self.batches.state_dict(), best=True)
     tell(self, 'after_score', metrics)
 
 # %% ../nbs/10b_trainer.ipynb #cbb389c5
@@ -331,12 +336,13 @@ def end_epoch(self:Trainer):
 @patch
 def train(self:Trainer):
     "Train until the run is done or `stop` is set. Raises Diverged, and whatever the data and the callbacks raise"
-    self.begun, shape = time.perf_counter() - self.seconds, (self.config['channels'], *as_shape('size', self.config['size']))
+    self.begun, dtype = time.perf_counter() - self.seconds, torch.get_default_dtype()
+    shape = self.config['channels'], *as_shape('size', self.config['size'])
     try:
         while not self.ends():
             for batch in self.batches:
                 self.whole = False
-                real = images_of(batch, shape).to(self.device, non_blocking=True, memory_format=torch.channels_last)
+                real = images_of(batch, shape).to(self.device, dtype, non_blocking=True, memory_format=torch.channels_last)
                 self.count(self.taken(real), self.train_on(real, batch[1] if len(self.labels) else None))
                 self.whole = True
                 self.score_if_due(self.taken(real))
@@ -392,10 +398,11 @@ def roll_back(self:Trainer,
     error:Diverged, # what happened
 ):
     "Go to the last checkpoint with half the learning rate. Raises Diverged after `most_rollbacks` times"
-    times, notes, lr = self.rollbacks + 1, self.notes, self.recipe.lr
+    times, notes, lr, was = self.rollbacks + 1, self.notes, self.recipe.lr, self.epoch
     found = load_checkpoint(self.path) if self.path else None
     self.go_to(self.processes.tell(found) if self.processes else found)
     self.history = History(self.history.path, [r for r in self.history.rows if r[0] <= self.step])
+    if self.path: remove_grids(self, range(self.epoch + 1, was + 1))
     self.notes = notes
     text = f'The numbers of the run became infinite or undefined {error}. It went back to step {self.step}'
     if times > most_rollbacks:
@@ -429,7 +436,7 @@ def run(self:Trainer):
 @patch
 def restore(self:Trainer):
     "Go to where the last checkpoint in the run folder left the run, if there is one"
-    found = load_checkpoint(self.path)
+    found, self.best = load_checkpoint(self.path), best_distance(self.path)
     if found: self.go_to(found)
     if not self.step: return
     try: rows = history_rows(read_history(self.path), self.step)
@@ -440,4 +447,3 @@ def restore(self:Trainer):
     if len(rows) < self.step:
         warnings.warn(f'{self.path}/history.csv has {len(rows)} of the {self.step} steps done; going on without the others')
     self.history = History(self.path/'history.csv', rows)
-    self.history.looked_at = len(rows)

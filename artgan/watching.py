@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from .claims import who_holds
-from .core import InputError, as_number, draws_bars, in_kernel, say
+from .core import InputError, as_number, draws_bars, in_kernel, lock_of, say
 from .runs import columns, grid_path, history_rows, read_about, read_history, run_path
 
 # %% ../nbs/10f_watching.ipynb #04278cb0
@@ -70,8 +70,7 @@ def _curves(seen): # name to values, of the curves that there are
 
 # %% ../nbs/10f_watching.ipynb #5dcb3fda
 def _holder(path): # who trains the run, in words, or None
-    path = path.absolute()  # '.' has no name
-    return who_holds(path.parent/f'.{path.name}.lock')
+    return who_holds(lock_of(path))
 
 def text_page(
     run, # a run folder, or what `fit` returned

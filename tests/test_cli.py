@@ -12,6 +12,7 @@ from artgan.cli import main
 from artgan.hub import push_to_hub
 from artgan.results import score_run
 from artgan.share import share_run
+from artgan.train import fit
 from conftest import until
 
 
@@ -53,3 +54,16 @@ def test_share_and_push_score_first_where_asked(monkeypatch, capsys):
     assert main(['share', 'runs/x', '--score', '--title', 'Mine']) == main(['push', 'runs/x', 'me/x', '--score']) == 0
     assert given == dict(share=('runs/x', None, dict(title='Mine', score='the score of runs/x')), push=('runs/x', 'me/x', dict(score='the score of runs/x')))
     assert main(['share', 'runs/x']) == 0 and given['share'] == ('runs/x', None, {})
+
+
+def test_compare_overwrites_nothing(art, tiny, capsys, tmp_path):
+    for seed in (1, 2): fit(art, 1, out=f'run{seed}', seed=seed, **tiny)
+    for out, said in (('run1/samples.png', 'exists already'), ('curves', 'the suffix must be .png'), ('run1', 'the suffix must be .png'), ('x.pdf', 'the suffix must be .png')):
+        assert main(['compare', 'run1', 'run2', '--out', out]) == 2 and said in capsys.readouterr().err, out
+    assert main(['compare', 'run1', 'run2', '--out', 'curves.png']) == 0 and Image.open('curves.png').width > 300
+
+
+@pytest.mark.parametrize('run', ['nothing', '.'])
+def test_what_is_no_run_is_not_shared(run, capsys):
+    pytest.importorskip('onnx', reason='the extra onnx is not installed')
+    assert main(['share', run]) == 2 and 'pass the folder that fit wrote' in capsys.readouterr().err

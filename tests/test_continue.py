@@ -2,21 +2,28 @@
 import contextlib
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from torchvision.utils import save_image
 
 import artgan.callbacks
 import artgan.runs
 import artgan.train, artgan.trainer
+from artgan.callbacks import Callback
 from artgan.core import InputError
 from artgan.data import Batches
+from artgan.live import Watch
 from artgan.losses import LOSSES
 from artgan.recipes import RECIPES
 from artgan.runs import checkpoints, load_checkpoint, read_about, write_about
+from artgan.step import draw_grid
 from artgan.train import fit
+from artgan.trainer import Diverged, Trainer
 from conftest import equal, forked, left_by, needs_fork
 
 EPOCHS, STEPS = 3, 9  # of the straight run: three steps an epoch
@@ -234,3 +241,128 @@ def test_a_run_of_an_earlier_version_goes_on_as_it_was(art, tiny):
     del tiny['recipe']
     a, b = (fit(art, 2, out=name, **tiny) for name in ('new', 'old'))
     assert a.epochs == b.epochs == 2 and equal(left_by(a.path), left_by(b.path))
+
+
+class Keeps(Callback):
+    "Remembers something over an interruption"
+    def __init__(self, state): self.state, self.got = state, None
+    def state_dict(self): return self.state
+    def load_state_dict(self, state): self.got = state
+
+
+def test_callbacks_keep_what_numpy_made(art, tiny):
+    kept = {'best': np.float64(2.5), 'seen': np.arange(3), 'random': np.random.RandomState(1).get_state()}
+    fit(art, 1, out='run', callbacks=[Keeps(kept)], **tiny)
+    fit(art, 2, out='run', callbacks=[again := Keeps(kept)], **tiny)
+    assert equal({k: again.got[k] for k in ('best', 'seen')}, {k: kept[k] for k in ('best', 'seen')}) and (again.got['random'][1] == kept['random'][1]).all()
+
+
+@pytest.mark.parametrize('state', [{'where': Path('a')}, {'how': lambda: 1}, {'what': Callback()}], ids=['path', 'function', 'object'])
+def test_what_no_checkpoint_can_hold_is_left_out_and_said(state, art, tiny, capsys):
+    run = fit(art, 1, out='run', callbacks=[Keeps(state)], **{**tiny, 'show': 'text'})
+    assert 'Note: the state of the callback Keeps is not kept' in capsys.readouterr().out and load_checkpoint('run')['notes']
+    assert [text for _, kind, text in run.notes if kind == 'state of Keeps' and 'is not kept' in text]
+    assert fit(art, 2, out='run', callbacks=[again := Keeps(state)], **tiny).epochs == 2 and again.got is None
+
+
+class Own:
+    "Batches with a place of their own"
+    def __init__(self, kept): self.numbers, self.kept = np.random.RandomState(1), kept
+    def __iter__(self): return (torch.from_numpy(self.numbers.rand(8, 3, 32, 32).astype('f'))*2 - 1 for _ in range(2))
+    def state_dict(self): return {'at': self.numbers.get_state() if self.kept else self.numbers}
+    def load_state_dict(self, state): self.numbers.set_state(state['at'])
+
+
+def test_the_place_of_batches_is_tried_before_anything_is_written(tiny):
+    tiny = {k: v for k, v in tiny.items() if k not in ('batch_size', 'labels', 'least', 'mirror')}
+    with pytest.raises(InputError, match='state_dict of the batches'): fit(Own(False), 1, out='run', **tiny)
+    assert not Path('run').exists()
+    fit(Own(True), 1, out='run', **tiny)
+    fit(Own(True), 2, out='run', **tiny), fit(Own(True), 2, out='straight', **tiny)
+    assert equal(load_checkpoint('run')['G'], load_checkpoint('straight')['G'])
+
+
+class Scored:
+    "A scorer that knows the answers"
+    def __init__(self, *distances): self.distances = iter(distances)
+    def due(self, images, new): return True
+    def __call__(self, run): return dict(kid=1., frechet=next(self.distances), precision=0., recall=0., colour=0.)
+
+
+def scored(config, art, *distances, saves=True):
+    "A run of three steps with these scores, whose process is gone afterwards"
+    run = Trainer(config, torch.device('cpu'), Batches(art, 8, seed=1), Path('run'), scorer=Scored(*distances))
+    run.restore()
+    run.begun = 0.
+    for real, _ in run.batches:
+        run.count(8, run.train_on(real))
+        run.score_if_due(8)
+    if saves: run.epoch_steps, run.epoch = 0, 1; run.save()
+    return torch.load('run/checkpoints/best.pt')['frechet']
+
+
+def test_the_best_state_stays_until_there_is_a_better_one(art):
+    "Also where the checkpoints or the history end before it"
+    config = {**replace(RECIPES['sketch'], width=4, latent_size=8, batch_size=8), 'size': 32, 'channels': 3, 'epochs': 2, 'minutes': None, 'mirror': False, 'seed': 1}
+    assert scored(config, art, 80., 50., 60., saves=False) == 50, 'killed: no checkpoint has seen any of it'
+    assert scored(config, art, 70., 75., 90.) == 50 and scored(config, art, 70., 49., 90.) == 49
+    Path('run/history.csv').unlink()
+    with pytest.warns(UserWarning, match='going on without'): assert scored(config, art, 55., 51., 53.) == 49
+    best = torch.load('run/checkpoints/best.pt')
+    torch.save({k: v for k, v in best.items() if k != 'frechet'}, 'run/checkpoints/best.pt')
+    with pytest.warns(UserWarning): assert scored(config, art, 56., 30., 57.) == 30, 'of a version that did not write it: the history decides'
+    Path('run/checkpoints/best.pt').write_bytes(b'x')
+    with pytest.warns(UserWarning, match='best.pt is damaged'): assert scored(config, art, 58., 59., 60.) == 58
+
+
+class Breaks(Callback):
+    "Makes a weight nan, once, in the third epoch"
+    done = False
+    def after_epoch(self, run):
+        self.grids = {**getattr(self, 'grids', {}), run.epoch: draw_grid(run)}
+        if run.epoch == 3 and not self.done:
+            self.done = True
+            with torch.no_grad(): next(run.G.parameters()).fill_(torch.nan)
+
+
+def test_after_a_rollback_grids_are_those_of_the_run_that_went_on(art, tiny):
+    fit(art, 5, out='run', callbacks=[breaks := Breaks()], **{**tiny, 'lr': 0.02, 'ema': 0} if tiny['recipe'] == 'classic' else {**tiny, 'lr': 0.02})
+    for epoch, drawn in breaks.grids.items():
+        save_image(drawn, 'drawn.png', nrow=8)
+        assert Path('drawn.png').read_bytes() == Path(f'run/generated/generated-images-{epoch:04d}.png').read_bytes(), epoch
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('artgan.trainer.most_rollbacks', 0)
+        with pytest.raises(Diverged): fit(art, 5, out='ended', callbacks=[Breaks()], **{**tiny, 'lr': 0.02})
+    assert [p.name for p in Path('ended/generated').iterdir()] == ['generated-images-0000.png'] and len([*Path('ended/snapshots').iterdir()]) == 1
+
+
+def test_rows_from_before_a_rollback_are_not_judged_again(art):
+    "A loss that float16 let overflow is no divergence of a run that has gone on in float32"
+    class Overflows(Callback):
+        def after_epoch(self, run):
+            if run.epoch == 1: run.history.fetch(); run.history.rows[0] = (*run.history.rows[0][:3], np.inf, *run.history.rows[0][4:])
+    how = dict(recipe='sketch', width=4, latent_size=8, batch_size=8, show=False, score_every=0, device='cpu', out='run')
+    fit(art, 2, precision='float16', callbacks=[Overflows()], **how)
+    run = fit(art, 6, precision='float32', callbacks=[Breaks()], **how)
+    assert run.epochs == 6 and [kind for _, kind, _ in run.notes if kind.startswith('diverged')] == ['diverged 1']
+
+
+def test_a_history_that_is_lost_at_the_end_of_an_epoch(art):
+    how = dict(recipe='sketch', width=4, latent_size=8, batch_size=8, show=False, score_every=0, device='cpu', out='run')
+    def end(self): self.save(); raise KeyboardInterrupt
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, 'end_epoch', end)
+        with pytest.raises(KeyboardInterrupt): fit(art, 2, **how)
+    Path('run/history.csv').unlink()
+    with pytest.warns(UserWarning, match='going on without'), pytest.MonkeyPatch.context() as patch:
+        patch.setattr('artgan.live.display', lambda *shown, **how: SimpleNamespace(update=lambda page: None))  # as in a notebook
+        assert fit(art, 2, callbacks=[Watch()], **how).epochs == 2
+
+
+def test_labels_that_were_heard_are_not_forgotten_with_more_epochs(art):
+    heard = []
+    class Hears(Callback):
+        def after_epoch(self, run): heard.append(run.G.fade.item())
+    how = dict(recipe='sketch', width=4, latent_size=8, batch_size=8, show=False, score_every=0, device='cpu', out='run', labels=['a', 'b']*10, least=1, label_ramp=(0, 0.5))
+    fit(art, 4, callbacks=[Hears()], **how), fit(art, 40, callbacks=[Hears()], **how)
+    assert heard[0] < 1 and heard[3:] == [1]*37

@@ -3,6 +3,7 @@ import email
 import io
 import json
 import random
+import weakref
 import zipfile
 from pathlib import Path
 
@@ -131,3 +132,74 @@ def test_a_run_remembers_the_address_of_its_pictures(home, monkeypatch):
     run = fit('https://a.b/pics.zip', 1, size=32, batch_size=4, latent_size=8, width=4, device='cpu', show=False, score_every=0)
     monkeypatch.setattr('urllib.request.urlopen', None)
     assert run.path == Path('runs/pics') and len(run_pictures(run)[0]) == 12
+
+
+def test_transparent_pictures_are_premultiplied_once(home):
+    "However pictures of ours come: as they are, a part of them, one at a time, through a loader"
+    (home/'clear').mkdir()
+    for i in range(4): Image.new('RGBA', (16, 16), (200, 100, 50, 128)).save(home/'clear'/f'{i}.png')
+    pictures = load_images(home/'clear', size=16, mode='RGBA')
+    for data in (pictures, torch.utils.data.Subset(pictures, [2, 0, 1]), [*pictures], torch.utils.data.DataLoader(pictures, 2)):
+        first = next(iter(open_data(data, None, 2, 'center', 0, 5, 'cpu')[0]))
+        pixel = (first if torch.is_tensor(first) else first[0])[0, :, 0, 0]
+        assert ((pixel + 1)*127.5).round().tolist() == [100, 50, 25, 128], type(data)
+    shown = [show_batch(data, 4).axes[0].images[0].get_array() for data in (pictures, torch.utils.data.DataLoader(pictures, 4))]
+    assert np.abs(shown[0] - shown[1]).max() < 0.01
+
+
+class Drawn(torch.utils.data.Dataset):
+    "Pictures that draw from every generator there is"
+    def __len__(self): return 12
+    def __getitem__(self, i): return torch.rand(3, 16, 16)*2 - 1 + 0*(random.random() + np.random.rand())
+
+
+@pytest.mark.parametrize('look', [show_batch, lambda batches: open_data(batches, None, 4, 'center', 0, 5, 'cpu')], ids=['show_batch', 'open_data'])
+def test_what_is_looked_at_stays_where_it_stands(home, look):
+    own = torch.Generator().manual_seed(3)
+    loader = torch.utils.data.DataLoader(Drawn(), 4, shuffle=True, generator=own)
+    def states(): return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate(), own.get_state().tolist()
+    before = states()
+    look(loader), look(torch.utils.data.DataLoader(Drawn(), batch_sampler=torch.utils.data.BatchSampler(torch.utils.data.RandomSampler(Drawn(), generator=own), 4, False)))
+    assert states() == before
+    pictures = load_images(home/'art', size=16)
+    def rest(batches): return [x.sum().item() for x, _ in batches]
+    seen, unseen = (Batches(pictures, 4, seed=1) for _ in range(2))
+    look(seen)
+    assert rest(seen) == rest(unseen)
+    for batches in (seen, unseen):
+        next(iter(batches))
+        batches.load_state_dict({'epoch_start': batches.epoch_start, 'given': 2})
+    look(seen)
+    assert len(one := rest(seen)) == 1 and one == rest(unseen), 'the rest of an epoch'
+
+
+def test_what_is_probed_at_0_and_is_no_list_of_pictures():
+    class Stream(torch.utils.data.IterableDataset):
+        def __len__(self): return 2
+        def __iter__(self): return iter([torch.zeros(2, 3, 16, 16)]*2)
+    assert len(open_data(Stream(), None, 2, 'center', 0, 5, 'cpu')[0]) == 2
+    class Column(dict):
+        "As a table or an archive of numpy's: it has a length, and no place 0"
+        def __iter__(self): return iter(['a', 'b'])
+    np.savez(packed := io.BytesIO(), pictures=np.zeros((4, 16, 16, 3), np.uint8))
+    packed.seek(0)
+    for wrong in (np.load(packed), type('Series', (), dict(__len__=lambda s: 2, __getitem__=lambda s, i: {1: 'a', 2: 'b'}[i], __iter__=lambda s: iter('ab')))()):
+        with pytest.raises(InputError, match='data gives str'): open_data(wrong, None, 2, 'center', 0, 5, 'cpu')
+
+
+def test_of_many_large_pictures_one_is_held_at_a_time():
+    photos, most = [], []
+    class Photos(torch.utils.data.Dataset):
+        def __len__(self): return 20
+        def __getitem__(self, i):
+            most.append(sum(photo() is not None for photo in photos))
+            photos.append(weakref.ref(photo := Image.new('RGB', (300, 200), (i, 0, 0))))
+            return photo, 0
+    batches, about = open_data(Photos(), 16, 4, 'center', 0, 5, 'cpu')
+    assert about['data']['pictures'] == 20 and sorted(batches.images[:, 0, 0, 0].tolist()) == [*range(20)] and max(most) <= 2
+
+
+def test_a_picture_listed_twice_is_counted_twice(home):
+    files = [home/'art'/'a'/'0.png', home/'art'/'b'/'1.png', home/'art'/'a'/'0.png']
+    report = check_images(files, size=16, show=False)
+    assert len(report.used) == 3 and [note for f in report.used for note in f.notes] == [('exact copy', f'of {files[0].as_posix()}')]

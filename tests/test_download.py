@@ -3,7 +3,7 @@
 Kaggle's client is replaced by a stand-in that does to the disk what the real one does; everything above it, opendatasets included, is the real code.
 test_kaggle_client.py has the real client.
 """
-import contextlib, io, json, os, sys, tempfile, types, zipfile
+import concurrent.futures, contextlib, io, json, os, sys, tempfile, threading, time, types, zipfile
 from pathlib import Path
 from unittest.mock import patch
 
@@ -52,7 +52,7 @@ def machine(api=None, **env):
 
 def write_key(path, user): Path(path).write_text(json.dumps(dict(username=user, key=KEY)))
 
-def files(folder='.'): return sorted(p.as_posix() for p in Path(folder).rglob('*') if p.is_file())
+def files(folder='.'): return sorted(p.as_posix() for p in Path(folder).rglob('*') if p.is_file() and p.suffix != '.lock')  # which stays, empty
 
 
 def test_each_place_is_found_and_an_earlier_one_wins():
@@ -127,7 +127,7 @@ def test_the_second_call_needs_neither_kaggle_nor_a_key():
         assert (dict(os.environ), os.getcwd()) == before
         os.remove('kaggle.json')
         assert download(data_dir='data') == folder == Path('data/best-artworks-of-all-time')
-        assert os.listdir('data') == [folder.name]
+        assert {p.name for p in Path('data').iterdir() if p.suffix != '.lock'} == {folder.name}
         paintings = files(folder)
     assert kaggle.calls == 1 and kaggle.seen == ('vincent', KEY, None) and KEY not in printed.getvalue()
     assert len(paintings) == 3
@@ -193,3 +193,24 @@ def test_a_file_in_the_place_of_the_folder_is_refused():
         try: download(data_dir='data')
         except InputError as error: message = str(error)
     assert message == 'data is a file: pass a folder as data_dir'
+
+
+def test_of_two_calls_at_once_one_downloads_and_the_other_waits():
+    "A folder of one's own is left alone, whatever it is called"
+    begun, go_on = threading.Event(), threading.Event()
+    class Slow(FakeKaggle):
+        def dataset_download_files(self, *args, **more):
+            begun.set()
+            assert go_on.wait(60)
+            super().dataset_download_files(*args, **more)
+    with machine(api := Slow(), KAGGLE_USERNAME='me', KAGGLE_KEY=KEY), concurrent.futures.ThreadPoolExecutor(2) as pool:
+        Path('art.part').mkdir()
+        Path('art.part/mine.txt').write_text('mine')
+        first = pool.submit(download, 'me/art')
+        assert begun.wait(60)
+        second = pool.submit(download, 'me/art')
+        time.sleep(0.3)
+        assert not second.done()
+        go_on.set()
+        assert len(files(first.result())) == len(files(second.result())) == 3 and api.calls == 1
+        assert Path('art.part/mine.txt').read_text() == 'mine' and not [*Path().glob('.art.*part*')]

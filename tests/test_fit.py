@@ -3,6 +3,7 @@ import functools
 import gc
 import json
 import os
+import shutil
 import threading
 import time
 import weakref
@@ -21,11 +22,13 @@ from artgan.core import InputError, has_bfloat16
 from artgan.costs import free_memory
 from artgan.data import Batches, _fits, load_images
 from artgan.demo import demo_art
-from artgan.weights import generate
+from artgan.weights import generate, load_generator
 from artgan.runs import checkpoints, load_checkpoint, read_about, run_format, write_about
 from artgan.callbacks import Callback, StopWhen
 from artgan.live import Watch
 from artgan.train import fit
+from artgan.trainer import Trainer
+from artgan.watching import text_page
 from conftest import left_by, equal
 
 
@@ -361,3 +364,69 @@ def test_with_few_pictures_and_much_time_the_recipe_for_them_is_named(art, tiny,
     fit(art, 2, out='named', recipe='cpu', score_every=0, **{**tiny, 'show': 'text'})
     fit(art, 2, out='begun', start='run1', score_every=0, **{**tiny, 'show': 'text'})
     assert "recipe='aided'" not in capsys.readouterr().out, 'who names a recipe, or networks, wants these'
+
+
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float16, torch.bfloat16])
+def test_batches_of_every_float(dtype, tiny):
+    "As `torch.from_numpy` makes them, which is float64"
+    pictures = torch.rand(8, 3, 32, 32).mul(2).sub(1).to(dtype)
+    run, same = (fit([x], 1, out=f'run{x.dtype}', **tiny) for x in (pictures, pictures.float()))
+    assert equal(run.generator.state_dict(), same.generator.state_dict())
+
+
+def test_batches_that_are_no_numbers(tiny):
+    with pytest.raises(InputError, match='from nan to nan'): fit([torch.full((8, 3, 32, 32), torch.nan)], 1, out='run', **tiny)
+
+
+@pytest.mark.parametrize('part', [0., 0.5, 1.])
+def test_a_ramp_may_be_a_step(part, art, tiny):
+    assert fit(art, 2, out='run', augment_ramp=(part, part), label_ramp=(part, part), labels=['a', 'b']*10, least=1, **tiny).epochs == 2
+
+
+def test_many_short_epochs_do_not_ask_for_a_grid_each(art, tiny, monkeypatch):
+    monkeypatch.setattr('artgan.costs.free_space', lambda path: 200_000_000)
+    def stop(self): raise KeyboardInterrupt
+    monkeypatch.setattr(Trainer, 'end_epoch', stop)
+    with pytest.raises(KeyboardInterrupt): fit(art, 20_000, out='run', **tiny)  # 232 grids of 200 KB
+    with pytest.raises(InputError, match='make room'): fit(art, 2_000_000, out='long', **tiny)
+
+
+def test_a_start_whose_first_checkpoint_could_not_be_written(art, tiny, monkeypatch):
+    first = fit(art, 1, out='first', **tiny)
+    with monkeypatch.context() as full:
+        def save(*args, **more): raise OSError(28, 'No space left on device')
+        full.setattr('artgan.trainer.save_checkpoint', save)
+        with pytest.raises(OSError): fit(art, 2, out='second', start=first, **tiny)
+    with pytest.raises(InputError, match='pass the same start again'): fit(art, 2, out='second', **tiny)
+    assert fit(art, 2, out='second', start=first, **tiny).epochs == 2
+    shutil.copy(checkpoints(first.path)[-1], 'copied.pt')
+    again = fit(art, 2, out='third', start='copied.pt', **tiny)
+    assert equal(again.generator.state_dict(), load_generator('second').state_dict()), 'a checkpoint says itself what it is of'
+    monkeypatch.chdir('first/checkpoints')
+    assert generate(checkpoints('..')[-1].name, 1, device='cpu').shape == (1, 32, 32, 3)
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='links need a right there')
+def test_one_folder_with_several_names_is_one_run(art, tiny, monkeypatch):
+    Path('elsewhere').mkdir()
+    fit(art, 1, out='elsewhere/run', **tiny)
+    Path('link').symlink_to('elsewhere/run')
+    refused = []
+    class Second(Callback):
+        def after_epoch(self, run):
+            page = text_page('link')
+            assert 'nobody is training it' not in page
+            for name in ('elsewhere/run', 'link', 'elsewhere/../elsewhere/run', Path('link').resolve()):
+                with pytest.raises(InputError, match='is in use by'): fit(art, 9, out=name, **tiny)
+                refused.append(name)
+            with monkeypatch.context() as inside:
+                inside.chdir('elsewhere/run')
+                with pytest.raises(InputError, match='is in use by'): fit(art, 9, out='.', **tiny)
+    assert fit(art, 2, out='link', callbacks=[Second()], **tiny).epochs == 2 and len(refused) == 4
+    with monkeypatch.context() as inside:
+        Path('here').mkdir()
+        inside.chdir('here')
+        fit(art, 1, out='.', **tiny)
+        assert fit(art, 1, out='.', fresh=True, **tiny).epochs == 1 and Path('../here.old-1').is_dir()
+    fit(art, 1, out='link', fresh=True, callbacks=[Second()], **tiny)
+    assert Path('link').is_symlink() and Path('elsewhere/run.old-1').is_dir() and Path('elsewhere/run/G.safetensors').is_file() and len(refused) == 8, 'the link leads to the new run'

@@ -14,6 +14,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
@@ -31,7 +32,7 @@ from artgan.demo import demo_art
 from artgan.launch import _killed, launch
 from artgan.processes import Processes, share_batch_norm, sharing
 from artgan.recipes import RECIPES
-from artgan.runs import load_checkpoint, read_about, read_history
+from artgan.runs import best_distance, load_checkpoint, read_about, read_history
 from artgan.train import fit
 from artgan.trainer import Trainer
 from conftest import equal, forked, left_by, needs_fork, free_port
@@ -469,6 +470,28 @@ def test_a_run_that_diverges_goes_back_in_all_processes(tmp_path, pictures):
     codes, said = Workers(2, pictures, out='run', lr=1e30, epochs=50).join(300)
     assert codes[0] == 3 and 'for the 4th time, and stops here' in said[0] and codes[1] == 1 and not said[1], said
     assert len([line for line in Path('run/notes.txt').read_text().splitlines() if 'It went back to step' in line]) == 4
+
+
+def scores_every_epoch():
+    "The first process scores at the end of each epoch, every time better, and a callback keeps a number of numpy's"
+    class Falls:
+        def __init__(self, *args): self.distances = iter(range(100, 0, -1))
+        def due(self, images, new): return images % 20 == 0
+        def __call__(self, run): return dict(kid=1., frechet=float(next(self.distances)), precision=0., recall=0., colour=0.)
+    train.Scorer = Falls
+
+
+class Remembers(Callback):
+    def state_dict(self): return {'best': np.float64(2.5)}
+
+
+@needs_fork
+def test_a_run_that_is_scored_and_remembers(pictures):
+    "Scores at the end of an epoch, where all processes look at their numbers together, and states that the first alone has"
+    for epochs in (3, 4):
+        codes, said = Workers(2, pictures, out='run', epochs=epochs, before=scores_every_epoch, callbacks=[Remembers()]).join()
+        assert codes == [0, 0], said
+    assert best_distance('run') < 100 and load_checkpoint('run')['epoch'] == 4
 
 
 @needs_fork

@@ -10,12 +10,19 @@ import numpy as np
 import pytest
 import torch
 from nbclient import NotebookClient
+from PIL import Image
 
+from artgan.class_scores import score_classes
 from artgan.core import InputError
-from artgan.results import Run, score_run
+from artgan.demo import demo_art
+from artgan.figures import load_snapshot, plot_activations, plot_logits, snapshots
+from artgan.originality import nearest
+from artgan.replays import replay
+from artgan.results import Run, curve_table, run_pictures, score_run
+from artgan.samples import cut_out, write_grid
 from artgan.train import fit
 from artgan.video import make_video, open_writer
-from artgan.points import draw_latents, read_latent_info
+from artgan.points import draw_latents, latent_info, read_latent_info
 from artgan.weights import generate, load_generator, save_pictures
 from conftest import equal
 
@@ -147,3 +154,60 @@ def test_a_tilde_is_the_home_folder(run, monkeypatch):
     assert equal(Run.load('~/run').generator.state_dict(), run.generator.state_dict())
     assert make_video(run, '~/film.webm') == Path.cwd()/'film.webm' and generate('~/run/G.safetensors', 1).shape == (1, 32, 32, 3)
     assert save_pictures(generate(run, 1), '~/new', run)[0].parent == Path.cwd()/'new'
+
+
+@pytest.mark.parametrize('given', [lambda art: art, lambda art: [*art], torch.from_numpy, lambda art: torch.from_numpy(art).permute(0, 3, 1, 2)/127.5 - 1, lambda art: {'image': art}], ids=['array', 'list', 'tensor', 'floats', 'dictionary'])
+@pytest.mark.parametrize('mode', [None, 'L'])
+def test_the_pictures_of_a_run_are_known_in_every_form_that_fit_takes(given, mode, art, tiny):
+    run = fit(given(art), 1, out='run', mode=mode, hold_out=0.2, **tiny)
+    pictures, held = run_pictures(run, given(art))
+    assert pictures.shape == (20, 32, 32, 1 if mode else 3) and len(held) == 4
+    with pytest.raises(InputError, match='with fingerprint'): run_pictures(run, given(art[::-1].copy()))
+
+
+def test_no_figure_moves_the_random_state(run, art):
+    before = torch.get_rng_state()
+    load_snapshot([*snapshots(run).values()][0]), plot_logits(run, art, 4), plot_activations(run, 2)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize('start', [0, 1, 5])
+def test_the_grid_before_training_is_called_so_and_no_other(start, art, tiny):
+    run = fit(art, 3, out='run', start_idx=start, **tiny)
+    titles = [ax.get_title() for ax in run.show_samples(range(start + 4)).axes]
+    assert titles == ['before training', *(f'epoch {start + i}' for i in range(3))] if start else titles == ['epoch 0', 'epoch 1', 'epoch 2']
+    lines = Path('run/history.csv').read_text().splitlines(True)
+    page = replay(run)
+    page.table = curve_table(run.history)  # nine steps are too few to be drawn
+    page.jpegs = {n: b'' for n, _ in page.grids}
+    page.seen = {start: 20, start + 1: 40}  # as of a history that was saved before the last epoch
+    said = []
+    for number, _ in page.grids:
+        page.slider.value = number
+        page._show()
+        said.append(page.title.value)
+    assert said == ['before training', f'after epoch {start}, 20 pictures seen', f'after epoch {start + 1}, 40 pictures seen', f'after epoch {start + 2}']
+    assert len(lines) == 10
+
+
+@pytest.mark.parametrize('mode', ['L', 'RGB', 'RGBA'])
+def test_a_grid_of_one_picture_is_cut_out_whole(mode, tiny):
+    pictures = np.random.default_rng(0).integers(0, 256, (8, 32, 32, {'L': 1, 'RGB': 3, 'RGBA': 4}[mode]), dtype=np.uint8)
+    run = fit(pictures, 1, out='run', **tiny)
+    one = np.asarray(Image.open(cut_out(write_grid('one.png', run, n=1), 1, 1)))
+    assert np.array_equal(one.reshape(32, 32, -1), generate(run, 1, seed=0, device='cpu')[0])
+    Image.fromarray(one).save('old.png', pnginfo=latent_info(draw_latents(1, 8, seed=0), 'x', pictures=1, columns=1, shape=[32, 32]))
+    assert np.array_equal(np.asarray(Image.open(cut_out('old.png', 1, 1))), one), 'as such grids were once'
+
+
+def test_classes_are_scored_with_their_own_labels(art, tiny):
+    pytest.importorskip('torch_fidelity', reason='the extra metrics is not installed')
+    labels = ['a', 'b', 'b', 'a']*5
+    run = fit(art, 1, out='run', labels=labels, least=1, **tiny)
+    assert score_classes(run, art, labels, n=10, device='cpu').n == 10
+    with pytest.raises(InputError, match='another order'): score_classes(run, art, labels[::-1][1:] + labels[:1], n=10, device='cpu')
+
+
+def test_nearest_opens_a_folder_for_the_generator_of_the_package(tmp_path):
+    for i, picture in enumerate(demo_art(22, size=70)[0]): Image.fromarray(picture).save(tmp_path/f'{i}.png')
+    assert nearest(data=tmp_path, pictures=generate(None, 2, device='cpu'), features='pixels').nearest.shape == (2, 64, 64, 3)

@@ -98,6 +98,35 @@ def test_from_a_file(browser, folder):
     assert page.get_attribute('#walk', 'aria-pressed') != 'true' and not errors
 
 
+def test_touched_before_it_has_started(browser, folder):
+    "What needs the network waits for it"
+    go_on = threading.Event()
+    page_text = (folder/'paintings.html').read_text()
+    class Slow(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *args): "Say nothing"
+        def do_GET(self):
+            body = page_text.encode() if self.path == '/' else b'1'
+            if self.path != '/': go_on.wait(60)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+    page_text = page_text.replace('[ort, session] = await open()', "await fetch('/wait')\n  ;[ort, session] = await open()")
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Slow) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page, errors = browser.new_context().new_page(), []
+        page.on('pageerror', lambda e: errors.append(str(e)))
+        page.goto(f'http://127.0.0.1:{server.server_port}/')
+        for place in ('#sliders input', '#nine button'):
+            with pytest.raises(Exception, match='Timeout'): page.locator(place).first.click(timeout=500)
+        go_on.set()
+        page.wait_for_function('window.artgan', timeout=60_000)
+        page.locator('#nine button').first.click()
+        page.locator('#sliders input').first.fill('3')
+        page.wait_for_timeout(500)
+        assert page.inner_text('#status') == '' and not errors
+        server.shutdown()
+
+
 def test_from_a_server_on_a_phone_in_the_dark(browser, folder):
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
     with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
