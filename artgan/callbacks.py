@@ -44,9 +44,10 @@ def tell(
     run, # the run
     moment:str, # name of a method of `Callback`
     *args, # what it gets besides the run
+    to=None, # the callbacks that are told; None: all of the run
 ):
     "Call a moment of all callbacks. Raises CallbackError where one that is not artgan's own raises"
-    for callback in run.callbacks:
+    for callback in run.callbacks if to is None else to:
         try: getattr(callback, moment)(run, *args)
         except Exception as e:
             if type(callback).__module__.startswith('artgan.'): raise
@@ -213,7 +214,10 @@ class Scorer:
         if every and not metrics_available(): raise InputError(MISSING)
         if every is None and show and not metrics_available(): say(MISSING)
         if not isinstance(batches, Batches): every = 0
-        elif every is None: every = metrics_available()*(50 if batches.device.type == 'cpu' else 200)  # a score is work for the CPU
+        else:
+            few = len(batches.images) < 10 > len(() if batches.held_out is None or len(batches.held_out) < 100 else batches.held_out)
+            if few and every: raise InputError(f'there are {len(batches.images)} pictures, and a score needs 10: leave score_every out')
+            if every is None: every = 0 if few else metrics_available()*(50 if batches.device.type == 'cpu' else 200)  # work for the CPU
         self.every = 1000*every
         self.batches, self.seed, self.real, self.features = batches, seed, None, None
 

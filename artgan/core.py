@@ -166,16 +166,18 @@ def progress(
 )->tqdm: # used in a `for` loop, or with `with`
     "A progress bar that goes where this session reads it, and is drawn only where it can be"
     file = file or (sys.stdout if in_kernel() else sys.stderr)
-    return _Bar(iterable, file=file if draws_bars(file) else _Nowhere(), **{'dynamic_ncols': not in_kernel(), 'delay': 1, **kwargs})
+    bar = _Bar(iterable, file=file if draws_bars(file) else _Nowhere(), **{'dynamic_ncols': not in_kernel(), 'delay': 1, **kwargs})
+    bar.thread = threading.get_ident()
+    return bar
 
 # %% ../nbs/00_core.ipynb #436af130
 @contextmanager
 def closing_bars():
-    "Close the bars that were opened in the block, however it ends; others stay as they are"
-    before = {id(bar) for bar in tqdm._instances}
+    "Close the bars that were opened in the block, however it ends; others, and those of other threads, stay as they are"
+    before, me = {id(bar) for bar in tqdm._instances}, threading.get_ident()
     try: yield
     finally:
-        for bar in [b for b in tqdm._instances if id(b) not in before]: bar.close()
+        for bar in [b for b in [*tqdm._instances] if id(b) not in before and getattr(b, 'thread', me) == me]: bar.close()
 
 # %% ../nbs/00_core.ipynb #289e0e9a
 def free_space(

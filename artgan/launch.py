@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from fastcore.basics import patch
 
+from .claims import this_machine
 from .core import InputError, say
 from .processes import Lost, Processes
 
@@ -40,7 +41,8 @@ class Group(Processes):
         "Begin to talk with the others"
         super().__init__(int(os.environ['RANK']), int(os.environ['WORLD_SIZE']))
         self.store, self.local, self.parent, self.lost = store, int(os.environ['LOCAL_RANK']), os.getppid(), False
-        self.who = {}  # of rank to number and machine, of those that can be told to end
+        self.who = {}  # of rank to number, name of its machine and what tells that from others, of those that can be told to end
+        store.set_timeout(timedelta(seconds=limit))  # NCCL meets through it in the first step, for which the first process may get ready
         backend = 'cpu:gloo,cuda:nccl' if torch.cuda.is_available() and torch.distributed.is_nccl_available() else 'gloo'
         group = torch.distributed.PrefixStore('group', store)
         torch.distributed.init_process_group(backend, store=group, rank=self.rank, world_size=self.world, timeout=timedelta(seconds=limit))
@@ -93,9 +95,9 @@ def device(self:Group,
     return torch.device('cuda', self.local)
 
 # %% ../nbs/10e_launch.ipynb #720772c7
-def _is_dead(pid, host):
+def _is_dead(pid, host, machine):
     "Whether a process is known to have ended; of those on other machines nothing is known"
-    if host != socket.gethostname(): return False
+    if machine != this_machine(): return False
     try: os.kill(pid, 0)
     except ProcessLookupError: return True
     except PermissionError: return False
@@ -114,14 +116,14 @@ def in_words(self:Group,
     gone, # ranks
 )->str:
     "Who is gone, and what follows"
-    names = ['process {} (number {} on {})'.format(r, *self.who[r]) for r in sorted(gone)]
+    names = ['process {} (number {} on {})'.format(r, *self.who[r][:2]) for r in sorted(gone)]
     return f"{', '.join(names)} {'has' if len(names) == 1 else 'have'} ended without a word. {_goes_on}"
 
 # %% ../nbs/10e_launch.ipynb #55b8a1ff
 @patch
 def why(self:Group)->tuple: # code to leave with; what there is to say, or None where another says it
     "Why the run ends, as a process finds it out that has not ended it"
-    until, me = time.monotonic() + notice, socket.gethostname()
+    until, me = time.monotonic() + notice, this_machine()
     while (words := self.known('ended')).keys() | self.known('here').keys() < self.who.keys() and time.monotonic() < until:
         if any(words.values()) or self.gone(): break
         time.sleep(0.05)
@@ -145,6 +147,7 @@ def end(self:Group,
 ):
     "Leave word why this process ends. Raises what there is to say, or SystemExit where another says it"
     lost = self.lost or isinstance(error, Lost)
+    self.lost = True  # torchrun tells this process to end, too, while it finds out who has something to say
     alike = isinstance(error, (InputError, ArithmeticError)) and self.rank  # all have it, and the first process says it
     try:
         self.put('ended', 0 if lost else _code(error))  # a code to leave with, of those who know why
@@ -197,7 +200,7 @@ def _together(group):
     watcher = threading.Thread(target=_watch, args=(group, ended := threading.Event()), daemon=True)
     watcher.start()
     try:
-        group.put('who', [os.getpid(), socket.gethostname()])
+        group.put('who', [os.getpid(), socket.gethostname(), this_machine()])
         group.who = group.wait('who', range(group.world))  # from here on, who is told to end leaves word
         yield
         group.agree(0)  # the first one has written everything
@@ -302,6 +305,9 @@ def _leave(store, machines, machine, patience=10.):
     while not store.check([f'left/{m}' for m in range(1, machines)]) and time.monotonic() < until: time.sleep(0.05)
 
 # %% ../nbs/10e_launch.ipynb #aea0f46f
+_set_by_launch = 'OMP_NUM_THREADS', 'TORCHELASTIC_SIGNALS_TO_HANDLE'
+_more_signals = [getattr(signal, name) for name in ('SIGHUP', 'SIGQUIT') if hasattr(signal, name)]  # not on Windows
+
 def launch(
     argv:list, # arguments of `artgan`
     processes:int, # how many on this machine
@@ -314,7 +320,8 @@ def launch(
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import elastic_launch
-    plan, before = _plan(processes, machines, machine, meet, wait), os.environ.get('OMP_NUM_THREADS')
+    plan, before = _plan(processes, machines, machine, meet, wait), {k: os.environ.get(k) for k in _set_by_launch}
+    handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, *map(signal.Signals, _more_signals))}
     os.environ.setdefault('OMP_NUM_THREADS', str(max(1, torch.get_num_threads()//processes)))
     try:
         if machine: _find_first(plan.rdzv_endpoint, wait)
@@ -331,5 +338,7 @@ def launch(
         raise InputError(f'the {machines} machines did not come together at {meet} within {wait} seconds: start the same line on each, '
                          f'with --machine 0 to {machines - 1}, and see that {meet} can be reached from all ({_first_line(e)})') from e
     finally:
-        if before is None: del os.environ['OMP_NUM_THREADS']
+        for k, value in before.items(): os.environ.pop(k, None) if value is None else os.environ.update({k: value})
+        if threading.current_thread() is threading.main_thread():
+            for s, handler in handlers.items(): signal.signal(s, handler if handler is not None else signal.SIG_DFL)
     return 0

@@ -49,7 +49,8 @@ class LiveView:
         self.begun, self.spent, self.shown, self.asked, self.disk = time.perf_counter(), 0., None, False, None
         self.seen, self.kids, self.speed, self.words, self.state = 0, [], [], '', None
         self._build(importlib.import_module('ipywidgets'))
-        self.handle, self.below = display(self.box, display_id=True), display(HTML(''), display_id=True)
+        nowhere = SimpleNamespace(update=lambda page: None)  # outside of IPython
+        self.handle, self.below = (display(page, display_id=True) or nowhere for page in (self.box, HTML('')))
         for button in (self.stop_button, self.sample_button): _own_thread(button)
 
 # %% ../nbs/10a_live.ipynb #4db8260c
@@ -241,7 +242,7 @@ def still(self:LiveView)->str: # HTML
 class Watch(Callback):
     "Shows the live view"
     def before_run(self, run):
-        def grid(number): return grid_path(run.path, number)
+        def grid(number, path=run.path): return grid_path(path, number)  # and not the run, which nothing here is to keep
         self.view = LiveView(run.path, run.config, run.stop, grid, draw_grid, len(columns))
     def after_read(self, run): self.view.update(run, run.history, run.progress())
     def after_epoch(self, run): self.view.update(run, run.history, run.progress())

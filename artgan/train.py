@@ -49,12 +49,16 @@ def _watchers(show, batches, callbacks):
         else: say('ipywidgets cannot be used here: text in place of the live view')
     return [Grids(), Bar(bool(show and not view)), Signs(batches), *view, *callbacks]  # the view says what the bar would
 
+def _tell_state(run):
+    "Bring all processes to where the first one stands"
+    if run.processes: run.processes.tell({**run.state_dict(), 'data': run.batches.state_dict()})
+
 # %% ../nbs/11_train.ipynb #6c3fd7a0
 def _train(run, show):
     "Train until the end or until somebody interrupts"
     with stop_on_interrupt() as run.stop:
         if not checkpoints(run.path): run.save()
-        if run.processes: run.processes.tell({**run.state_dict(), 'data': run.batches.state_dict()})
+        _tell_state(run)
         if isinstance(run.batches, Replayed):  # a loader of the caller's shuffles with the global generator: here that is the run's
             with torch.random.fork_rng(devices=[]):
                 torch.set_rng_state(loader_state(run.config))
@@ -83,6 +87,17 @@ def _plain_show(show):
     "What `show` may be"
     if isinstance(show, bool) or isinstance(show, str) and show == 'text': return show
     raise InputError(f"show is {show!r}; it can be True, False or 'text'")
+
+def _plain_folder(out, data):
+    "The run folder"
+    path = Path('runs')/data_name(data) if out is None else as_path(out, 'out')
+    return path.resolve() if path.name in ('', '..') else path  # such as '.', which has no name to be moved aside by
+
+def _check_place(batches):
+    "`InputError` for batches whose place no checkpoint can hold"
+    if not is_readable(batches.state_dict()):
+        raise InputError("the state_dict of the batches is to be made of plain values, tensors, and numpy's numbers and arrays: "
+                         'a run could not be continued from anything else')
 
 # %% ../nbs/11_train.ipynb #9d12dda9
 def _plain_numerics(precision, deterministic, recipe, device, path, show):
@@ -144,7 +159,7 @@ def _check_processes(group, data, device, compile):
 def _most_of_one(group, recipe, config):
     "The most pictures that a process has of a batch; `InputError` where there is not a group for each"
     if group is None: return recipe.batch_size
-    draw_augment(1, (8, 8), (*recipe.augment, *recipe.adapt))  # refuses those of the caller's own
+    draw_augment(1, (8, 8), (*recipe.augment, *recipe.adapt), torch.Generator())  # refuses those of the caller's own
     with torch.device('meta'): alike = compared(discriminator(recipe.network, config['size'], config['channels'], recipe.width))
     units = recipe.batch_size//alike
     if units >= group.world: return -(-units//group.world)*alike
@@ -160,39 +175,32 @@ def _check_room(group, recipe, config, device, precision, micro_batch):
     most = _most_of_one(group, recipe, config)
     check_memory({**config, 'batch_size': most}, device, precision, micro_batch and min(micro_batch, most))
 
-def _plain_folder(out, data):
-    "The run folder"
-    path = Path('runs')/data_name(data) if out is None else as_path(out, 'out')
-    return path.resolve() if path.name in ('', '..') else path  # such as '.', which has no name to be moved aside by
-
-def _check_place(batches):
-    "`InputError` for batches whose place no checkpoint can hold"
-    if not is_readable(batches.state_dict()):
-        raise InputError("the state_dict of the batches is to be made of plain values, tensors, and numpy's numbers and arrays: "
-                         'a run could not be continued from anything else')
-
 # %% ../nbs/11_train.ipynb #fb9265dd
 def _tell_others(group, **settings):
     "What the other processes need to begin; back when they have their pictures"
     group.put('settings', settings)
     group.wait('ready', range(1, group.world))
+    group.put('begin', True)
 
 # %% ../nbs/11_train.ipynb #f0bd8253
-def _follow(group, data, path, device, threads, crop, hold_out, seed, frames, every, labels, least):
+def _follow(group, data, path, device, threads, frames, every, labels, least):
     "What `fit` does in all processes but the first, which decides"
     told = group.wait('settings', [0])[0]
     config, source = told['config'], frames_of(data, frames, every)
-    batches, about = open_data(source, as_size('size', config['size']), config['batch_size'], crop, hold_out, seed, device,
-                               config['data']['fingerprint'], config['mode'], None, False)
-    if about['data']['fingerprint'] != config['data']['fingerprint']:
+    how = [config[k] for k in ('batch_size', 'crop', 'hold_out', 'seed')]
+    size, mark = as_size('size', config['size']), config['data']['fingerprint']
+    batches, about = open_data(source, size, *how, device, mark, config['mode'], None, False)
+    if about['data']['fingerprint'] != mark:
         raise InputError(f'{data} holds other pictures for process {group.rank} than for the first one: copy the folder once more')
-    _plain_labels(labels, least, batches, data, config, False)
+    found = _plain_labels(labels, least, batches, data, config, False).get('labels')
+    if (found and found['digest']) != (config.get('labels') and config['labels']['digest']):
+        raise InputError(f'process {group.rank} has other labels than the first one: copy the folder or the table once more')
     group.put('ready', True)
+    group.wait('begin', [0])  # others may still have to decode their pictures
     with torch_settings(device, config['deterministic']), using_threads(threads or torch.get_num_threads()):
         run = Trainer(config, device, batches, None, (), None, told['precision'], told['micro_batch'], group)
-        if state := group.tell():
-            run.go_to(state)
-            with stop_on_interrupt() as run.stop: run.run()
+        run.go_to(group.tell())
+        with stop_on_interrupt() as run.stop: run.run()  # which ends at once where the run is over
         return Run(path, run.sampler.eval(), run.D.eval(), as_columns(run.history.rows), run.epoch, run.notes)
 
 # %% ../nbs/11_train.ipynb #4d4ac655
@@ -285,7 +293,7 @@ def fit(
     device, path = check_device(device), _plain_folder(out, data)
     if group := current():
         device = _check_processes(group, data, device, compile)
-        if group.rank: return _follow(group, data, path, device, threads, crop, hold_out, seed, frames, every, labels, least)
+        if group.rank: return _follow(group, data, path, device, threads, frames, every, labels, least)
     old = None if fresh else path  # a run to go on with, if there is one
     begun, known = _plain_start(start, path, fresh, show)
     if begun and is_files(data): size, mode = size or as_size('size', begun['spec']['size']), mode or mode_of(begun['spec']['channels'])
@@ -325,7 +333,7 @@ def _run(run, data, fresh, show, begun, about):
     if begun and not run.step: begin_from(run, begun)
     if run.processes: about = {**about, 'processes': run.processes.world}
     if run.is_over():
-        if run.processes: run.processes.tell(None)
+        _tell_state(run)
         write_about(path, folder)
         done = f"{config['minutes']:g} minutes" if config['minutes'] else f"{config['epochs']} epochs"
         if show: say(f'{path} has its {done} already; pass more to go on')

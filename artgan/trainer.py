@@ -417,20 +417,21 @@ def roll_back(self:Trainer,
 @patch
 def run(self:Trainer):
     "Train, watched, going back where the run diverges"
-    tell(self, 'before_run')
+    begun = []
     try:
+        for callback in self.callbacks: tell(self, 'before_run', to=[callback]); begun.append(callback)
         while True:
             try: return self.train()
             except Diverged as e: self.roll_back(e)
     except torch.cuda.OutOfMemoryError as e:
-        now = self.micro_batch or self.batch_size
+        now = min(self.micro_batch or self.batch_size, -(-self.batch_size//(self.processes.world if self.processes else 1)))
         what = (f'pass batch_size={self.batch_size//2}, which needs about half as much, to a new run (another `out`, or fresh=True)'
                 if has_batch_norm(self.D) or now < 8 else f'the same call with micro_batch={now//8*4} goes on, with fewer at a time')
         clear_frames(e.__traceback__)  # a notebook keeps the last error, and with it all that the step held
         for net in (self.G, self.D): net.zero_grad()
         raise InputError(f"the GPU has no room for {now} pictures of {shown_shape(self.config['size'])} pixels at width "
                          f"{self.config['width']} at a time: {what}. The last checkpoint is in {self.path}.") from e
-    finally: tell(self, 'after_run')
+    finally: tell(self, 'after_run', to=begun)
 
 # %% ../nbs/10b_trainer.ipynb #c34864f0
 @patch

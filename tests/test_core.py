@@ -1,6 +1,7 @@
 "Plain values, and progress on streams of every kind."
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -75,3 +76,13 @@ def test_a_device_that_is_none_is_refused(wrong, monkeypatch):
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
     with pytest.raises(InputError, match='device is'): check_device(wrong)
     assert check_device('cuda:0') == torch.device('cuda', 0) and check_device(torch.device('cpu')).type == 'cpu'
+
+
+def test_bars_of_another_thread_stay(capsys):
+    bars = []
+    with closing_bars():
+        thread = threading.Thread(target=lambda: bars.append(progress(total=3)))
+        thread.start(), thread.join()
+        mine = progress(total=3)
+    assert bars[0] in tqdm._instances and mine not in tqdm._instances
+    bars[0].close()

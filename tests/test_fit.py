@@ -24,7 +24,7 @@ from artgan.data import Batches, _fits, load_images
 from artgan.demo import demo_art
 from artgan.weights import generate, load_generator
 from artgan.runs import checkpoints, load_checkpoint, read_about, run_format, write_about
-from artgan.callbacks import Callback, StopWhen
+from artgan.callbacks import Callback, CallbackError, Scorer, StopWhen
 from artgan.live import Watch
 from artgan.train import fit
 from artgan.trainer import Trainer
@@ -430,3 +430,26 @@ def test_one_folder_with_several_names_is_one_run(art, tiny, monkeypatch):
         assert fit(art, 1, out='.', fresh=True, **tiny).epochs == 1 and Path('../here.old-1').is_dir()
     fit(art, 1, out='link', fresh=True, callbacks=[Second()], **tiny)
     assert Path('link').is_symlink() and Path('elsewhere/run.old-1').is_dir() and Path('elsewhere/run/G.safetensors').is_file() and len(refused) == 8, 'the link leads to the new run'
+
+
+@pytest.mark.parametrize('moment', ['before_run', 'after_epoch'])
+def test_a_callback_that_raises_leaves_nothing_behind(moment, art, tiny, monkeypatch):
+    "The view is shut, and the run let go of, wherever another callback raised; who has not begun is not told of the end"
+    told, runs = [], []
+    class Notes(Callback):
+        def before_run(self, run): told.append('begun'); runs.append(weakref.ref(run))
+        def after_run(self, run): told.append('ended')
+    class Raises(Callback):
+        def after_run(self, run): told.append('the one that raised')
+    def fail(self, run): raise ValueError('no')
+    setattr(Raises, moment, fail)
+    with pytest.raises(CallbackError): fit(art, 1, out='run', callbacks=[Watch(), Notes(), Raises()], **tiny)
+    gc.collect()
+    assert runs[0]() is None and told == ['begun', 'ended'] + ['the one that raised']*(moment != 'before_run')
+
+
+def test_fewer_pictures_than_a_score_needs(art, tiny):
+    pytest.importorskip('torch_fidelity', reason='the extra metrics is not installed')
+    few = dict(out='run', **{**tiny, 'batch_size': 4})
+    with pytest.raises(InputError, match='a score needs 10'): fit(art[:8], 1, score_every=1, **few)
+    assert not Scorer(None, Batches(art[:8], 4), 1).every and Scorer(None, Batches(art, 4), 1).every

@@ -12,7 +12,9 @@ import sys
 import time
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +24,8 @@ from PIL import Image
 from torch import nn
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
-from artgan import callbacks, train, trainer
+from artgan import callbacks, claims, train, trainer
+from artgan import launch as launching
 from artgan.augment import AUGMENTATIONS
 from artgan.callbacks import Callback
 from artgan.cli import main
@@ -35,7 +38,7 @@ from artgan.recipes import RECIPES
 from artgan.runs import best_distance, load_checkpoint, read_about, read_history
 from artgan.train import fit
 from artgan.trainer import Trainer
-from conftest import equal, forked, left_by, needs_fork, free_port
+from conftest import equal, forked, left_by, needs_fork, free_port, until
 
 half, rest = tuple(AUGMENTATIONS)[:3], tuple(AUGMENTATIONS)[3:]
 cpu = replace(RECIPES['cpu'], r1_interval=4, augment=half, adapt=rest, augment_ramp=(0., 0.5))
@@ -327,6 +330,90 @@ def test_a_process_of_another_machine_is_killed(tmp_path, pictures):
     codes, said = workers.join(60)
     assert codes[1] == -signal.SIGKILL and {codes[0], codes[2]} <= {1, 3}, (codes, said)
     for log in said[0], said[2]: assert f': process 1 (number {workers.all[1].pid} on gpu1) has ended without a word' in log, said
+
+
+def of_one_name():
+    "As two containers that have the same name"
+    mark = f'machine {os.environ["RANK"]}'
+    claims._machine = lambda: mark
+    if os.environ['RANK'] == '1': launching.os = SimpleNamespace(**{**vars(os), 'getpid': lambda: 2**22 + 1, 'kill': lambda *args: None})  # it has a number that nobody has on the other
+
+
+@needs_fork
+def test_machines_may_have_one_name(pictures):
+    "Nobody is taken for dead because there is no process of that number here"
+    codes, said = Workers(2, pictures, out='run', before=of_one_name).join()
+    assert codes == [0, 0], said
+
+
+@needs_fork
+def test_all_have_the_networks_of_a_run_that_is_over(pictures):
+    for _ in range(2): codes, said = Workers(2, pictures, out='run', before=write_weights).join()
+    assert codes == [0, 0], said
+    assert equal(*(torch.load(f'weights-{rank}.pt') for rank in range(2)))
+
+
+def write_weights():
+    real = train.fit.__wrapped__
+    @launching.together
+    def fit(*args, **more):
+        run, torch_state = real(*args, **more), torch.get_rng_state()
+        torch.save([run.generator.state_dict(), torch_state], f'weights-{os.environ["RANK"]}.pt')
+        return run
+    globals()['fit'] = fit
+
+
+def other_labels():
+    if os.environ['RANK'] == '1': globals()['fit'] = partial(train.fit, labels=lambda file: 'ab'[int(file[:2]) % 2 == 0], least=1)
+    else: globals()['fit'] = partial(train.fit, labels=lambda file: 'ab'[int(file[:2]) % 3 == 0], least=1)
+
+
+@needs_fork
+def test_other_labels_on_another_machine_are_refused(pictures):
+    codes, said = Workers(2, pictures, out='run', before=other_labels).join()
+    assert codes[1] in (2, 3) and 'process 1 has other labels than the first one' in ''.join(said), (codes, said)
+    assert not Path('run/checkpoints').exists() or not [*Path('run/checkpoints').iterdir()]
+
+
+def other_arguments():
+    if os.environ['RANK'] == '1': globals()['fit'] = lambda data, **more: train.fit(data, **{**more, 'seed': 9, 'hold_out': 0.5, 'crop': 'pad'})
+
+
+@needs_fork
+def test_the_first_process_decides_what_is_held_out(pictures):
+    for name, before in (('one', int), ('other', other_arguments)): assert Workers(2, pictures, out=name, hold_out=0.2, before=before).join()[0] == [0, 0]
+    assert equal(load_checkpoint('one')['G'], load_checkpoint('other')['G'])
+
+
+@needs_fork
+def test_what_a_later_process_alone_has_to_say_is_said(pictures):
+    "While the first one is still at work, and torchrun tells the others to end"
+    workers = Workers(3, pictures, out='run', batch_size=12, before=refused_by_the_last)
+    until(lambda: workers.all[2].exitcode is not None or any('cannot be' in log.read_text() for log in workers.logs if log.exists()) or Path('refusing').exists())
+    time.sleep(0.5)
+    assert workers.all[2].exitcode is None, workers.join()
+    os.kill(workers.all[2].pid, signal.SIGTERM)  # as torchrun does, once another has ended
+    codes, said = workers.join()
+    assert any('InputError: this cannot be' in log for log in said), (codes, said)
+
+
+def refused_by_the_last():
+    if os.environ['RANK'] == '2':
+        def refuse(*args): Path('refusing').touch(); raise InputError('this cannot be')
+        train._follow = refuse
+    if os.environ['RANK'] == '0':
+        tell = train._tell_others
+        def slow(*args, **more): time.sleep(3); tell(*args, **more)
+        train._tell_others = slow
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='Windows has other signals')
+def test_starting_processes_leaves_the_handlers_of_signals(monkeypatch):
+    signals = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT
+    before, variables = [*map(signal.getsignal, signals)], dict(os.environ)
+    monkeypatch.setattr(sys, 'executable', '/bin/true')
+    assert launch(['train'], 1) == 0
+    assert [*map(signal.getsignal, signals)] == before and dict(os.environ) == variables
 
 
 @pytest.mark.skipif(not Path('/proc/self').exists(), reason='this system does not list the children of a process')
