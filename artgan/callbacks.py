@@ -114,7 +114,7 @@ class Bar(Callback):
 
     def write(self, line): # above the bar
         "Print a line, unless nothing is to be shown"
-        if self.show: (self.bar.write if self.bar else say)(line)
+        if self.show: (say if self.bar is None else self.bar.write)(line)
 
 # %% ../nbs/10_callbacks.ipynb #3fb2ad54
 @patch
