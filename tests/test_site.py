@@ -151,7 +151,7 @@ def test_the_numbers_of_choose_stand_where_they_come_from():
     assert '275 without the stage and 159' in prose and '155 against 206' in prose
     larger = json.loads((pages.nbs/'tutorials'/'larger.ipynb').read_text())['cells']
     scores = ''.join(''.join(o.get('text', '')) for c in larger for o in c.get('outputs', []))
-    for name, kid in (('the run at 128 px', 96), ('real ones of 64 px, enlarged', 165)): assert re.search(rf'{name} +{kid} ', scores) and f' {kid}' in prose
+    for name, kid in (('the run at 128 px', 84), ('real ones of 64 px, enlarged', 165)): assert re.search(rf'{name} +{kid} ', scores) and f' {kid}' in prose
 
 
 def test_the_look_at_links_finds_what_is_broken(tmp_path):
