@@ -10,6 +10,7 @@ __all__ = ['decoder_version', 'fingerprint', 'cache_folder', 'decoded', 'is_addr
 import hashlib, http.client, json, math, os, re, time, urllib.request, warnings
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -83,7 +84,7 @@ def _open_cache(path, size, verify=False, mode='RGB'):
         warnings.warn(f'the picture cache {path} is damaged ({e}); decoding again')
         return None
 
-# %% ../nbs/00b_cache.ipynb #d80769ff
+# %% ../nbs/00b_cache.ipynb #ae405a6d
 def _content(files):
     "A digest of three of the files: folders of one name may have files of the same names, sizes and times, and other pictures in them"
     plain, h = [f for f in files if not f.zipped], hashlib.sha256()  # in an archive, every member has a checksum or the time of the whole
@@ -96,7 +97,8 @@ def _is_of_others(path, content):
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError): return _description(path).get('content', content) != content
     return False
 
-def _make_cache(files, path, size, crop, workers, show, decoder=decoder_version, mode='RGB', decode=decode_all):
+# %% ../nbs/00b_cache.ipynb #d80769ff
+def _make_cache(files, path, size, crop, workers, show, decoder=decoder_version, mode='RGB', decode=decode_all, content=''):
     "Decode `files` into the file `path`, or into memory where there is no path"
     used, skipped, see_through = [], [], set()
     def look(file, data, img):  # by several threads
@@ -116,7 +118,7 @@ def _make_cache(files, path, size, crop, workers, show, decoder=decoder_version,
             with written_whole(path) as tmp, open(tmp, 'wb') as out: out.writelines(usable())
             images = np.memmap(path, np.uint8, 'c', shape=(len(used), *as_shape('size', size), modes[mode]))
     about = dict(files=used, skipped=[list(s) for s in skipped], fingerprint=fingerprint(images), decoder=decoder,
-                 transparent=len(see_through & {*used}), content=_content(files))
+                 transparent=len(see_through & {*used}), content=content)
     if path is not None: _describe(path, about)
     return images, about
 
@@ -158,15 +160,16 @@ def decoded(
 )->tuple: # uint8 [N, height, width, channels], memory-mapped where there is a cache, and a dictionary: `files`, `skipped`, `fingerprint`
     "Decode files, or open what was decoded before; raises `InputError` where none can be read, or there is no room for them"
     decode, words = (frames.decode_all, frames.about) if frames else (decode_all, None)
-    def make(path): return _make_cache(files, path, size, crop, workers, show, decoder, mode, decode)
+    def make(path, content=''): return _make_cache(files, path, size, crop, workers, show, decoder, mode, decode, content)
     if cache is None: return make(None)
+    content = _content(files)
     first = [f for f in files if PurePosixPath(f.name).suffix.lower() in first_suffixes]  # what artgan 0.1 would have found
     path, before = (_cache_path(fs, name, size, crop, cache, version, mode, words) for fs, version in ((files, decoder), (first, 2)))
-    if _is_of_others(path, content := _content(files)):
+    if _is_of_others(path, content):
         path = _cache_path(files, name, size, crop, cache, decoder, mode, {**(words or {}), 'content': content})
     elif show and before.exists() and not path.exists():
         say('The pictures are decoded anew, once: colour profiles are now applied, and large JPEGs read in a faster way.')
-    return _cached(files, path, size, verify, make, mode)
+    return _cached(files, path, size, verify, partial(make, content=content), mode)
 
 # %% ../nbs/00b_cache.ipynb #eaa9f308
 def is_address(

@@ -215,7 +215,7 @@ class Scorer:
         if every is None and show and not metrics_available(): say(MISSING)
         if not isinstance(batches, Batches): every = 0
         else:
-            few = len(batches.images) < 10 > len(() if batches.held_out is None or len(batches.held_out) < 100 else batches.held_out)
+            few = len(batches.images) < 10 and len(reference_pictures(batches, seed)) < 10
             if few and every: raise InputError(f'there are {len(batches.images)} pictures, and a score needs 10: leave score_every out')
             if every is None: every = 0 if few else metrics_available()*(50 if batches.device.type == 'cpu' else 200)  # work for the CPU
         self.every = 1000*every

@@ -26,15 +26,11 @@ def system_lock(
     return True
 
 # %% ../nbs/00_claims.ipynb #2d845ff6
-def _machine():
-    "A name of this machine that changes when it is started again, and that a container has for itself"
+def this_machine()->str: # 16 hexadecimal digits
+    "A name of this machine that changes when it is started again, and that a container has for itself; the hostname may be another's, too"
     boot, space = Path('/proc/sys/kernel/random/boot_id'), Path('/proc/self/ns/pid')  # of Linux
     known = [boot.read_text(), os.readlink(space)] if boot.exists() and space.is_symlink() else [str(uuid.getnode())]
     return hashlib.sha256(' '.join([socket.gethostname(), *known]).encode()).hexdigest()[:16]
-
-def this_machine()->str: # 16 hexadecimal digits
-    "What tells this machine, as it runs now, or this container, from others, which may have the same name"
-    return _machine()
 
 def _begun(pid):
     "When a process of this machine began; None where there is no such process, '' where the system does not tell"
@@ -76,7 +72,7 @@ class Claim:
 
     def text(self): # JSON
         "What goes into the file"
-        return json.dumps(dict(words=self.words, machine=_machine(), process=os.getpid(), begun=_begun(os.getpid()), mark=self.mark))
+        return json.dumps(dict(words=self.words, machine=this_machine(), process=os.getpid(), begun=_begun(os.getpid()), mark=self.mark))
 
     def is_held(self): # True or False
         "Whether the file says that it is held by this claim"
@@ -85,7 +81,7 @@ class Claim:
 # %% ../nbs/00_claims.ipynb #0f7ae1d7
 def _is_gone(path, found, ours):
     "Whether the holder that a claim names has ended; `ours` is the system's answer"
-    here = found.get('machine') == _machine()
+    here = found.get('machine') == this_machine()
     if here and found['process'] == os.getpid(): return found['mark'] not in _mine  # left by a block that could not delete it
     if here and found['begun']: return _begun(found['process']) != found['begun']
     if ours is not None and (here or 'words' in found and 'machine' not in found): return ours
@@ -97,7 +93,7 @@ def in_words(
 )->str: # for a message
     "Who holds a lock, and, where that is on another machine, when it was last heard of"
     if 'words' not in found: return 'another process'  # which has not come to writing its name yet, or is just leaving
-    if found.get('machine') in (None, _machine()): return found['words']
+    if found.get('machine') in (None, this_machine()): return found['words']
     silent = max(0, _silent(path))
     wait = max(1, lapses_after - silent)
     return f"{found['words']}, last heard of {silent:.0f} seconds ago (if it has ended, this is free in {wait:.0f} seconds)"
@@ -143,7 +139,7 @@ def _replace(claim, found, ours):
     if not (markers := _mark(claim, found, ours)): return False
     try:
         if _read(claim.path) != found: return False
-        if found.get('machine', _machine()) != _machine():
+        if found.get('machine', this_machine()) != this_machine():
             claim.robbed = f"{found['words']}, which was not heard of for {_silent(claim.path):.0f} seconds"
         part = _part(claim)
         part.write_text(claim.text(), encoding='utf-8')
@@ -191,7 +187,7 @@ def who_holds(
     path = Path(path).with_suffix('.owner')
     found = _read(path)
     if found is None: return None
-    if found.get('machine') == _machine() and found.get('begun'): held = _begun(found['process']) == found['begun']
+    if found.get('machine') == this_machine() and found.get('begun'): held = _begun(found['process']) == found['begun']
     else:
         try: held = time.time() - path.stat().st_mtime < lapses_after
         except FileNotFoundError: return None  # given back just now

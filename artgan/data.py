@@ -23,9 +23,9 @@ from .shapes import as_size, shown_shape
 from .files import folder_of, kinds_of, scan_images, shown_name
 from .pixels import check_shape
 from .films import Frames, frames_of, near_equal
-from .given import (PremultipliedBatches, Replayed, first_of, from_array, from_items, images_of, is_items, looking_at, picture_keys,
+from .given import (PremultipliedBatches, Replayed, first_of, from_straight, images_of, in_memory, is_items, looking_at, picture_keys,
     say_transparent)
-from .modes import as_shown, check_mode, divided_out, in_mode, mode_of, modes, over_checkerboard, premultiplied
+from .modes import as_shown, check_mode, divided_out, mode_of, modes, over_checkerboard, premultiplied
 
 # %% ../nbs/01_data.ipynb #fade0990
 @dataclass
@@ -337,7 +337,7 @@ def show_batch(
     if not (torch.is_tensor(batch) or isinstance(batch, np.ndarray)) or batch.ndim != 4:
         kind = type(batch).__name__ if not hasattr(batch, 'shape') else f'{batch.dtype} {tuple(batch.shape)}'
         raise InputError(f'found {kind} where pictures should be; pass a loader, or a batch [N, channels, height, width]')
-    if isinstance(batches, torch.utils.data.DataLoader) and batch.shape[1] == 4: batch = premultiplied((batch + 1)*127.5)/127.5 - 1
+    if isinstance(batches, torch.utils.data.DataLoader) and batch.shape[1] == 4: batch = from_straight(batch)
     return show_images(batch, nmax)
 
 # %% ../nbs/01_data.ipynb #14a42028
@@ -430,8 +430,7 @@ def open_data(
     if mode is not None: as_choice('mode', mode, modes)
     if isinstance(data, dict): data = images_of(data)
     if is_files(data): data = load_wanted(data, size or 64, crop, wanted, mode or before, show)
-    elif not isinstance(data, Pictures) and is_items(data): data = from_items(data, size, crop, mode or before, show)
-    elif isinstance(data, (np.ndarray, torch.Tensor)): data = in_mode(from_array(data), mode)
+    elif not isinstance(data, Pictures): data = in_memory(data, size, crop, mode, before, show)
     if not isinstance(data, (Pictures, np.ndarray)): return open_batches(data, size, hold_out, mode)
     images = data.images if isinstance(data, Pictures) else data
     _check_array(images, size)

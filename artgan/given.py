@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['picture_keys', 'level_range', 'from_array', 'images_of', 'first_of', 'say_transparent', 'random_state_kept',
-           'looking_at', 'is_items', 'from_items', 'Replayed', 'PremultipliedBatches']
+           'looking_at', 'is_items', 'from_items', 'in_memory', 'Replayed', 'from_straight', 'PremultipliedBatches']
 
 # %% ../nbs/00c_given.ipynb #6b2aefc9
 import random
@@ -205,6 +205,19 @@ def from_items(
         raise InputError("some of the pictures have other channels than the rest; make all the same, or pass mode='RGB'")
     return np.stack([cut[i] for i in range(len(cut))])
 
+# %% ../nbs/00c_given.ipynb #53f88f98
+def in_memory(
+    data, # a list of pictures, a data set, an array; anything else
+    size:int=None, # as for `from_items`
+    crop:str='center', # see `to_shape`
+    mode:str=None, # a key of `artgan.modes.modes`; None: as they come
+    before:str=None, # mode for Pillow's pictures where `mode` says nothing; None: RGB
+    show:bool=True, # as for `from_items`
+): # uint8 [N, height, width, channels], or `data` itself
+    "Pictures in memory as one array; errors as in `from_items` and `from_array`"
+    if is_items(data): return from_items(data, size, crop, mode or before, show)
+    return in_mode(from_array(data), mode) if isinstance(data, (np.ndarray, torch.Tensor)) else data
+
 # %% ../nbs/00c_given.ipynb #8f3999c1
 class Replayed:
     "Any iterable of batches, with the `state_dict` that `Batches` has; sets torch's random state when it continues, and only then"
@@ -240,6 +253,12 @@ class Replayed:
         self._resume = state
 
 # %% ../nbs/00c_given.ipynb #f52fced9
+def from_straight(
+    images:torch.Tensor, # RGBA [B, 4, height, width] in [-1, 1], straight, as transforms make it
+)->torch.Tensor: # the same shape, premultiplied
+    "What networks see of transparent pictures"
+    return premultiplied((images + 1)*127.5)/127.5 - 1
+
 class PremultipliedBatches:
     "Batches of straight RGBA, as transforms make them, on their way to a network; the rest is theirs"
     def __init__(self,
@@ -247,5 +266,5 @@ class PremultipliedBatches:
     ): self.batches = batches
 
     def __len__(self): return len(self.batches)
-    def __iter__(self): return (premultiplied((images_of(b) + 1)*127.5)/127.5 - 1 for b in self.batches)
+    def __iter__(self): return (from_straight(images_of(b)) for b in self.batches)
     def __getattr__(self, name): return getattr(self.batches, name)

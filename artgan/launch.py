@@ -95,7 +95,7 @@ def device(self:Group,
     return torch.device('cuda', self.local)
 
 # %% ../nbs/10e_launch.ipynb #720772c7
-def _is_dead(pid, host, machine):
+def _is_dead(pid, machine):
     "Whether a process is known to have ended; of those on other machines nothing is known"
     if machine != this_machine(): return False
     try: os.kill(pid, 0)
@@ -108,7 +108,7 @@ def _is_dead(pid, host, machine):
 @patch
 def gone(self:Group)->list: # ranks
     "The processes on this machine that have ended without a word"
-    dead = [r for r, who in self.who.items() if _is_dead(*who)]
+    dead = [r for r, (pid, _, machine) in self.who.items() if _is_dead(pid, machine)]
     return [r for r in dead if not self.store.check([f'ended/{r}'])]  # who leaves word does so before it ends
 
 @patch
@@ -306,7 +306,7 @@ def _leave(store, machines, machine, patience=10.):
 
 # %% ../nbs/10e_launch.ipynb #aea0f46f
 _set_by_launch = 'OMP_NUM_THREADS', 'TORCHELASTIC_SIGNALS_TO_HANDLE'
-_more_signals = [getattr(signal, name) for name in ('SIGHUP', 'SIGQUIT') if hasattr(signal, name)]  # not on Windows
+_handled_by_torch = [getattr(signal, name) for name in ('SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT') if hasattr(signal, name)]
 
 def launch(
     argv:list, # arguments of `artgan`
@@ -321,7 +321,7 @@ def launch(
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import elastic_launch
     plan, before = _plan(processes, machines, machine, meet, wait), {k: os.environ.get(k) for k in _set_by_launch}
-    handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, *map(signal.Signals, _more_signals))}
+    handlers = {s: signal.getsignal(s) for s in _handled_by_torch}
     os.environ.setdefault('OMP_NUM_THREADS', str(max(1, torch.get_num_threads()//processes)))
     try:
         if machine: _find_first(plan.rdzv_endpoint, wait)
@@ -338,7 +338,8 @@ def launch(
         raise InputError(f'the {machines} machines did not come together at {meet} within {wait} seconds: start the same line on each, '
                          f'with --machine 0 to {machines - 1}, and see that {meet} can be reached from all ({_first_line(e)})') from e
     finally:
-        for k, value in before.items(): os.environ.pop(k, None) if value is None else os.environ.update({k: value})
+        for k in _set_by_launch: os.environ.pop(k, None)
+        os.environ.update({k: value for k, value in before.items() if value is not None})
         if threading.current_thread() is threading.main_thread():
             for s, handler in handlers.items(): signal.signal(s, handler if handler is not None else signal.SIG_DFL)
     return 0

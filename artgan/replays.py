@@ -10,6 +10,7 @@ import io
 
 import ipywidgets as W
 import numpy as np
+from fastcore.basics import patch
 from PIL import Image
 
 from .core import check_whole
@@ -26,7 +27,6 @@ def _life(path, first): # `first` is the number of the grid before training
     kid = history.get('kid', np.full(len(history['step']), np.nan))
     seen = {first + e: int(history['images'][history['epoch'] == e][-1]) for e in np.unique(history['epoch'])}
     return table, [(n, k) for n, k in zip(history['images'], kid) if k == k], seen
-
 
 # %% ../nbs/12c_replays.ipynb #bcec80d2
 class Replay(Fallback, W.VBox):
@@ -51,26 +51,30 @@ class Replay(Fallback, W.VBox):
         self._show()
         super().__init__([W.HBox([self.play, self.slider]), self.title, self.image, self.plot])
 
-    def _show(self):
-        "Show the grid at which the slider stands"
-        number = self.slider.value
-        before, known = number == self.first, number in self.seen
-        if number not in self.jpegs:
-            self.jpegs[number] = grid_jpeg(dict(self.grids)[number], self.size)
-            if self.table is not None: self.plots[number] = curves_png(self.table, self.kids, 0 if before else self.seen.get(number))
-        self.image.value, self.plot.value = self.jpegs[number], self.plots.get(number, b'')
-        if self.table is None: self.title.value = f'grid {number}'
-        else:
-            seen = f', {self.seen[number]:,} pictures seen' if known else ''
-            self.title.value = 'before training' if before else f'after epoch {number}{seen}'
-        if self.play.value != self.slider.index: self.play.value = self.slider.index
+# %% ../nbs/12c_replays.ipynb #afd3341f
+@patch
+def _show(self:Replay):
+    "Show the grid at which the slider stands"
+    number = self.slider.value
+    before, known = number == self.first, number in self.seen
+    if number not in self.jpegs:
+        self.jpegs[number] = grid_jpeg(dict(self.grids)[number], self.size)
+        if self.table is not None: self.plots[number] = curves_png(self.table, self.kids, 0 if before else self.seen.get(number))
+    self.image.value, self.plot.value = self.jpegs[number], self.plots.get(number, b'')
+    if self.table is None: self.title.value = f'grid {number}'
+    else:
+        seen = f', {self.seen[number]:,} pictures seen' if known else ''
+        self.title.value = 'before training' if before else f'after epoch {number}{seen}'
+    if self.play.value != self.slider.index: self.play.value = self.slider.index
 
-    def sheet(self): # PIL.Image
-        "The grid and the curves, for where there are no controls"
-        parts = [Image.open(io.BytesIO(b)).convert('RGB') for b in (self.image.value, self.plot.value) if b]
-        page = Image.new('RGB', (max(p.width for p in parts), sum(p.height for p in parts)), 'white')
-        for i, part in enumerate(parts): page.paste(part, (0, sum(p.height for p in parts[:i])))
-        return page
+# %% ../nbs/12c_replays.ipynb #df7f6c43
+@patch
+def sheet(self:Replay): # PIL.Image
+    "The grid and the curves, for where there are no controls"
+    parts = [Image.open(io.BytesIO(b)).convert('RGB') for b in (self.image.value, self.plot.value) if b]
+    page = Image.new('RGB', (max(p.width for p in parts), sum(p.height for p in parts)), 'white')
+    for i, part in enumerate(parts): page.paste(part, (0, sum(p.height for p in parts[:i])))
+    return page
 
 def replay(
     run, # folder of a run, or what `fit` returned; it may still be training

@@ -20,15 +20,14 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, ScalarFormatter
 import numpy as np
 from PIL import Image
-import torch
 from torch import nn
 
 import artgan
 from .core import InputError, check_whole
 from .data import Pictures, fingerprint, frames_of, is_files, load_wanted, split_indices
-from .given import from_array, from_items, images_of, is_items
+from .given import images_of, in_memory
 from .metrics import Score, score
-from .modes import in_mode, over_checkerboard
+from .modes import over_checkerboard
 from .runs import (as_columns, before_training, history_rows, load_checkpoint, loss_of, metric_columns, read_about, read_history,
     run_path, sample_grids)
 from .weights import generate, load_discriminator, load_generator
@@ -291,9 +290,8 @@ def run_pictures(
     how = config['size'], config['crop'], config['data'].get('fingerprint'), config['mode']
     if data is None: raise InputError(f'{path} does not say where its pictures are: pass them as data (on the command line --data)')
     if is_files(data): data = frames_of(data, **{k: v for k, v in config['data'].items() if k in ('frames', 'every')})
-    pictures = load_wanted(data, *how) if is_files(data) else images_of(data) if isinstance(data, dict) else data  # as `fit` does
-    if not isinstance(pictures, Pictures) and is_items(pictures): pictures = from_items(pictures, *how[:2], how[3], show=False)
-    elif isinstance(pictures, (np.ndarray, torch.Tensor)): pictures = in_mode(from_array(pictures), config['mode'])
+    pictures = load_wanted(data, *how) if is_files(data) else images_of(data) if isinstance(data, dict) else data
+    if not isinstance(pictures, Pictures): pictures = in_memory(pictures, config['size'], config['crop'], config['mode'], show=False)
     images = getattr(pictures, 'images', pictures)
     if not isinstance(images, np.ndarray) or images.ndim != 4:
         raise InputError(f'data is a {type(data).__name__}; pass the pictures of the run: '

@@ -278,10 +278,7 @@ def open_run_folder(
 )->dict: # as `read_about` gives it, with the configuration of the call
     "The run at `path`, new or checked against the call. Raises InputError where it is another one, or no run"
     file = path/'config.json'
-    if fresh and file.exists():
-        real = path.resolve() if path.is_symlink() else path  # a link stays, and leads to the new run
-        say(f'moved the old run to {move_aside(real)}')
-        if real != path: real.mkdir()
+    if fresh and file.exists(): say(f'moved the old run to {move_aside(path)}')
     if not file.exists():
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise InputError(f'{path} exists and is not a run folder; pass another `out` (on the command line --out)')

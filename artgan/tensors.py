@@ -12,12 +12,15 @@ import numpy as np
 import torch
 
 # %% ../nbs/07c_tensors.ipynb #7d6c10de
+def _as_in_files(module, name):
+    "A function of numpy's under the name that it has in files"
+    make = getattr((getattr(np, '_core', None) or np.core).multiarray, name)
+    def named(*args): return make(*args)
+    named.__module__, named.__name__, named.__qualname__ = module, name, name
+    return named
+
 _numpy = [np.ndarray, np.dtype, *{type(np.dtype(c)) for c in '?bhilqBHILQefdFDU'}]
-for make in (getattr((getattr(np, '_core', None) or np.core).multiarray, name) for name in ('scalar', '_reconstruct')):
-    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):  # as numpy 1 and numpy 2 call it in files
-        def named(*args, make=make): return make(*args)
-        named.__module__, named.__name__, named.__qualname__ = module, make.__name__, make.__name__
-        _numpy.append(named)
+_numpy += [_as_in_files(f'numpy.{part}.multiarray', name) for part in ('core', '_core') for name in ('scalar', '_reconstruct')]
 _alone = threading.Lock()
 
 def _read(file):

@@ -91,7 +91,7 @@ def _plain_show(show):
 def _plain_folder(out, data):
     "The run folder"
     path = Path('runs')/data_name(data) if out is None else as_path(out, 'out')
-    return path.resolve() if path.name in ('', '..') else path  # such as '.', which has no name to be moved aside by
+    return path.resolve() if path.is_symlink() or path.name in ('', '..') else path  # so that it can be moved aside
 
 def _check_place(batches):
     "`InputError` for batches whose place no checkpoint can hold"

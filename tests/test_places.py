@@ -31,7 +31,7 @@ def play(monkeypatch, kind, machine=None):
     def flock(file, flags):
         if kind != 'agreeing': raise OSError(kind, os.strerror(kind))
     if kind != 'real': monkeypatch.setattr(claims.fcntl, 'flock', flock)
-    if machine: monkeypatch.setattr(claims, '_machine', lambda: machine)
+    if machine: monkeypatch.setattr(claims, 'this_machine', lambda: machine)
     monkeypatch.setattr(claims, 'lapses_after', 2)
 
 

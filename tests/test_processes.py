@@ -335,7 +335,7 @@ def test_a_process_of_another_machine_is_killed(tmp_path, pictures):
 def of_one_name():
     "As two containers that have the same name"
     mark = f'machine {os.environ["RANK"]}'
-    claims._machine = lambda: mark
+    claims.this_machine = launching.this_machine = lambda: mark
     if os.environ['RANK'] == '1': launching.os = SimpleNamespace(**{**vars(os), 'getpid': lambda: 2**22 + 1, 'kill': lambda *args: None})  # it has a number that nobody has on the other
 
 
