@@ -39,6 +39,7 @@ class Group(Processes):
         limit:float=1800., # seconds that a process waits for the others in a step, such as while the first one scores
     ):
         "Begin to talk with the others"
+        import torch.distributed.nn  # before there is a group: the defaults of its functions keep the one that they find (see below)
         super().__init__(int(os.environ['RANK']), int(os.environ['WORLD_SIZE']))
         self.store, self.local, self.parent, self.lost = store, int(os.environ['LOCAL_RANK']), os.getppid(), False
         self.who = {}  # of rank to number, name of its machine and what tells that from others, of those that can be told to end
@@ -185,6 +186,13 @@ def _watch(group, ended):
     sys.stderr.flush()
     os._exit(code)  # its other threads wait for a GPU, perhaps
 
+# %% ../nbs/10e_launch.ipynb #b11a3366
+@patch
+def meet_to_part(self:Group):
+    "Wait until no process needs a connection any more"
+    self.put('done', True)
+    with suppress(torch.distributed.DistError): self.wait('done', range(self.world))  # the store is gone: the others were done, and left
+
 # %% ../nbs/10e_launch.ipynb #ee9e369d
 _stores, _current = [], []
 
@@ -204,6 +212,7 @@ def _together(group):
         group.who = group.wait('who', range(group.world))  # from here on, who is told to end leaves word
         yield
         group.agree(0)  # the first one has written everything
+        group.meet_to_part()
     except BaseException as e:
         ended.set()
         group.end(e)
@@ -305,7 +314,7 @@ def _leave(store, machines, machine, patience=10.):
     while not store.check([f'left/{m}' for m in range(1, machines)]) and time.monotonic() < until: time.sleep(0.05)
 
 # %% ../nbs/10e_launch.ipynb #aea0f46f
-_set_by_launch = 'OMP_NUM_THREADS', 'TORCHELASTIC_SIGNALS_TO_HANDLE'
+_set_by_launch = 'OMP_NUM_THREADS', 'PYTHONFAULTHANDLER', 'TORCHELASTIC_SIGNALS_TO_HANDLE'
 _handled_by_torch = [getattr(signal, name) for name in ('SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT') if hasattr(signal, name)]
 
 def launch(
@@ -323,6 +332,7 @@ def launch(
     plan, before = _plan(processes, machines, machine, meet, wait), {k: os.environ.get(k) for k in _set_by_launch}
     handlers = {s: signal.getsignal(s) for s in _handled_by_torch}
     os.environ.setdefault('OMP_NUM_THREADS', str(max(1, torch.get_num_threads()//processes)))
+    os.environ.setdefault('PYTHONFAULTHANDLER', '1')  # a process that crashes says where
     try:
         if machine: _find_first(plan.rdzv_endpoint, wait)
         store = _keep_store(plan.rdzv_endpoint, machine, wait) if machines > 1 else None
