@@ -25,7 +25,7 @@ SHORTER = {
     'best_artworks': [('bench(seconds=60', 'bench(size=32, seconds=0.1'), ('N = min(2000', 'N = min(20'), ('N, features = min(2000', 'N, features = min(20'), ("{'the same rate': 0.0002, 'a third': 0.0002/3, 'a tenth': 0.00002}", "{'a third': 0.0002/3}")],
     'explore': [('found = project(RUN, ', 'found = project(RUN, steps=3, tries=1, picture=')],
     'few_pictures': [('[(200, 42), (500, 42), (500, 43), (2000, 42)]', '[(500, 42)]')],
-    'larger': [("how = dict(recipe='aided', ", "how = dict(recipe='aided', width=16, "), ("code = dict(recipe='cpu', ", "code = dict(recipe='cpu', width=16, "), ('demo_art(400, size=256', 'demo_art(16, size=256'), ('generate(first, 400', 'generate(first, 12'), ('generate(middle, 400', 'generate(middle, 12'), ('generate(huge, 400', 'generate(huge, 12'),
+    'larger': [('demo_art(400, size=256', 'demo_art(16, size=256'), ('generate(first, 400', 'generate(first, 12'), ('generate(middle, 400', 'generate(middle, 12'), ('generate(huge, 400', 'generate(huge, 12'),
                ("short = fit(DATA, **length(20), size=64, out='runs/larger/64-short', **how)", 'short = small')],
     'shapes': [('batch_size=BATCH, hold_out=0.1', 'batch_size=BATCH, hold_out=0.2'), ('(len(pictures), 0.1)', '(len(pictures), 0.2)'), ('demo_sprites(2000)', 'demo_sprites(66)')],
     'speed': [('SECONDS, SIZES = 15, (32, 64, 128, 256)', 'SECONDS, SIZES = 1, ()'), ('COUNTS = 1_000, 10_000, 100_000', 'COUNTS = 40,'),
