@@ -10,7 +10,6 @@ __all__ = ['decoder_version', 'fingerprint', 'cache_folder', 'decoded', 'is_addr
 import hashlib, http.client, json, math, os, re, time, urllib.request, warnings
 from contextlib import suppress
 from datetime import datetime
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -160,16 +159,16 @@ def decoded(
 )->tuple: # uint8 [N, height, width, channels], memory-mapped where there is a cache, and a dictionary: `files`, `skipped`, `fingerprint`
     "Decode files, or open what was decoded before; raises `InputError` where none can be read, or there is no room for them"
     decode, words = (frames.decode_all, frames.about) if frames else (decode_all, None)
-    def make(path, content=''): return _make_cache(files, path, size, crop, workers, show, decoder, mode, decode, content)
+    content = '' if cache is None else _content(files)
+    def make(path): return _make_cache(files, path, size, crop, workers, show, decoder, mode, decode, content)
     if cache is None: return make(None)
-    content = _content(files)
     first = [f for f in files if PurePosixPath(f.name).suffix.lower() in first_suffixes]  # what artgan 0.1 would have found
     path, before = (_cache_path(fs, name, size, crop, cache, version, mode, words) for fs, version in ((files, decoder), (first, 2)))
     if _is_of_others(path, content):
         path = _cache_path(files, name, size, crop, cache, decoder, mode, {**(words or {}), 'content': content})
     elif show and before.exists() and not path.exists():
         say('The pictures are decoded anew, once: colour profiles are now applied, and large JPEGs read in a faster way.')
-    return _cached(files, path, size, verify, partial(make, content=content), mode)
+    return _cached(files, path, size, verify, make, mode)
 
 # %% ../nbs/00b_cache.ipynb #eaa9f308
 def is_address(
